@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace iron::policy {
+
+/// Something in the configuration that works but deserves a WARN record at start and reload.
+/// `message` is one of `transform config key ignored`, `pattern never matches`, `risky setting`,
+/// `dns record not used`; the attributes keep their order.
+struct ConfigWarning {
+  std::string message;
+  struct Attribute {
+    std::string name;
+    std::string text;
+    bool is_number = false;  ///< `text` is written without quotes
+  };
+  std::vector<Attribute> attributes;
+};
+
+}  // namespace iron::policy

@@ -1,0 +1,171 @@
+#include "proxy/body_reader.h"
+
+#include <algorithm>
+
+#include "policy/secret.h"
+
+namespace iron::proxy {
+namespace {
+constexpr std::uint32_t kExtensionLine = 4096, kExtensionTotal = 65536, kTrailerBytes = 16384;
+
+int hex_value(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+bool trailer_ok(std::string_view line) {
+  const std::size_t colon = line.find(':');
+  if (colon == line.npos || !is_token(line.substr(0, colon))) return false;
+  return std::all_of(line.begin(), line.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte == '\t' || (byte >= 0x20 && byte != 0x7f);
+  });
+}
+}  // namespace
+
+BodyReader::BodyReader(const BodyFraming& framing) {
+  switch (framing.kind) {
+    case BodyFraming::Kind::none:
+      break;
+    case BodyFraming::Kind::length:
+      remaining_ = framing.length;
+      state_ = remaining_ > 0 ? State::data : State::done;
+      break;
+    case BodyFraming::Kind::chunked:
+      chunked_ = true;
+      state_ = State::size_start;
+      break;
+    case BodyFraming::Kind::until_close:
+      state_ = State::until_close;
+      break;
+  }
+}
+
+BodyReader::~BodyReader() {
+  if (line_.capacity() < kTrailerBytes) return;
+  for (std::string* text : {&line_, &trailers_}) {
+    text->resize(text->capacity());
+    wipe({text->data(), text->size()});
+  }
+}
+
+bool BodyReader::completes_with(std::string_view input) const {
+  if (!chunked_)
+    return state_ == State::done || (state_ == State::data && remaining_ <= input.size());
+  BodyReader ahead = *this;
+  while (!ahead.done()) {
+    const Piece piece = ahead.next(input);
+    if (piece.fault || piece.consumed == 0) return false;
+    input.remove_prefix(piece.consumed);
+  }
+  return true;
+}
+
+bool BodyReader::finish_at_eof() {
+  if (state_ == State::until_close) state_ = State::done;
+  return state_ == State::done;
+}
+
+BodyReader::Piece BodyReader::next(std::string_view input) {
+  if (input.empty() || state_ == State::done) return {};
+  if (state_ == State::until_close) return {input.size(), input, false};
+  if (state_ == State::data) {
+    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(remaining_, input.size()));
+    remaining_ -= count;
+    if (remaining_ == 0) state_ = chunked_ ? State::data_end_cr : State::done;
+    return {count, input.substr(0, count), false};
+  }
+  std::size_t used = 0;
+  while (used < input.size() && state_ != State::data && state_ != State::done) {
+    const Piece step = state_ == State::trailer ? trailer_line(input.substr(used))
+                                                : chunk_byte(input.substr(used));
+    if (step.fault) return {used, {}, true};
+    used += step.consumed;
+  }
+  if (state_ == State::data && used < input.size()) {
+    Piece piece = next(input.substr(used));
+    piece.consumed += used;
+    return piece;
+  }
+  return {used, {}, false};
+}
+
+BodyReader::Piece BodyReader::chunk_byte(std::string_view input) {
+  const char c = input.front();
+  const Piece one{1, {}, false}, bad{0, {}, true};
+  switch (state_) {
+    case State::size_start:
+      remaining_ = 0;
+      digits_ = 0;
+      extension_line_ = 0;
+      state_ = State::size;
+      [[fallthrough]];
+    case State::size: {
+      const int digit = hex_value(c);
+      if (digit >= 0) {
+        if (++digits_ > 16 || (remaining_ >> 59) != 0) return bad;
+        remaining_ = remaining_ << 4 | static_cast<std::uint64_t>(digit);
+        return one;
+      }
+      if (digits_ == 0 || (c != '\r' && c != ';')) return bad;
+      state_ = c == '\r' ? State::size_lf : State::extension;
+      return one;
+    }
+    case State::extension:
+      if (c == '\r') {
+        state_ = State::size_lf;
+        return one;
+      }
+      if (++extension_line_ > kExtensionLine || ++extension_total_ > kExtensionTotal) return bad;
+      return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f) ? one : bad;
+    case State::size_lf:
+      if (c != '\n') return bad;
+      state_ = remaining_ > 0 ? State::data : State::trailer;
+      line_.clear();
+      line_cr_ = false;
+      return one;
+    case State::data_end_cr:
+      if (c != '\r') return bad;
+      state_ = State::data_end_lf;
+      return one;
+    case State::data_end_lf:
+      if (c != '\n') return bad;
+      state_ = State::size_start;
+      return one;
+    default:
+      return bad;
+  }
+}
+
+BodyReader::Piece BodyReader::trailer_line(std::string_view input) {
+  const char c = input.front();
+  const Piece one{1, {}, false}, bad{0, {}, true};
+  if (line_cr_) {
+    if (c != '\n') return bad;
+    line_cr_ = false;
+    if (line_.empty()) {
+      state_ = State::done;
+      return one;
+    }
+    if (!trailer_ok(line_)) return bad;
+    if (keep_trailers_) {
+      if (trailers_.capacity() < kTrailerBytes) trailers_.reserve(2 * kTrailerBytes);
+      trailers_.append(line_).append("\r\n");
+    }
+    line_.clear();
+    return one;
+  }
+  if (c == '\n' || ++trailer_bytes_ > kTrailerBytes) return bad;
+  if (c == '\r') {
+    line_cr_ = true;
+  } else {
+    // A block of its final size: no copy is left behind where the text grows.
+    if (line_.capacity() < kTrailerBytes) line_.reserve(kTrailerBytes);
+    line_.push_back(c);
+  }
+  return one;
+}
+
+}  // namespace iron::proxy

@@ -1,0 +1,314 @@
+#include "proxy/client_session.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "proxy/body_reader.h"
+#include "proxy/http_session.h"
+#include "proxy/listener.h"
+#include "proxy/passthrough.h"
+#include "proxy/services.h"
+#include "proxy/socks5.h"
+#include "proxy/worker.h"
+
+namespace iron::proxy {
+namespace {
+constexpr auto kHalfCloseGrace = std::chrono::seconds(5);
+constexpr auto kLinger = std::chrono::seconds(2);
+constexpr std::size_t kLingerBytes = 256 * 1024;
+constexpr char kTlsRecord = 0x16, kSocks5 = 5;
+}  // namespace
+
+ClientSession::ClientSession(Worker& worker, int descriptor, Entry entry, const Peer& peer)
+    : worker_(worker),
+      pause_(worker),
+      client_(worker, descriptor),
+      entry_(entry),
+      peer_(peer),
+      remote_address_(peer.address.text_with_port(peer.port)),
+      input_share_(worker.services().body_budget) {
+  const int one = 1;
+  ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  client_.set_pause(&pause_);
+  pause_.set_long_sleep(this);
+}
+
+void ClientSession::on_long_sleep() {
+  client_.stream().free_buffers();
+  if (upstream_ != nullptr) upstream_->stream().free_buffers();
+}
+
+ClientSession::~ClientSession() {
+  worker_.services().gate.leave(peer_.address);
+  worker_.session_ended();
+}
+
+void ClientSession::launch(Worker& worker, BoundSocket socket, Entry entry, const Peer& peer) {
+  Log& log = worker.services().log;
+  try {
+    std::unique_ptr<ClientSession> session = make(worker, std::move(socket), entry, peer);
+    start(own_and_run(std::move(session)),
+          [&log](std::exception_ptr failure) { log.session_failed(failure); });
+  } catch (const std::exception&) {
+    log.session_failed(std::current_exception());
+  }
+}
+
+/// Whatever happens, the place at the gate has an owner or is given back.
+std::unique_ptr<ClientSession> ClientSession::make(Worker& worker,
+                                                   BoundSocket socket,
+                                                   Entry entry,
+                                                   const Peer& peer) {
+  try {
+    // The memory is there before release() is called (C++17).
+    std::unique_ptr<ClientSession> session(
+        new ClientSession(worker, socket.release(), entry, peer));
+    worker.session_started();
+    return session;
+  } catch (const std::exception&) {
+    worker.services().gate.leave(peer.address);
+    throw;
+  }
+}
+
+Task<void> ClientSession::own_and_run(std::unique_ptr<ClientSession> session) {
+  co_await session->run();
+}
+
+/// Flat on purpose: while a tunnel idles, the frames below this one are those of serve_http alone.
+Task<void> ClientSession::run() {
+  pause_.yield_to_drain(true);
+  bool http = co_await begin();
+  while (http) {
+    const bool tunnel_opened = co_await serve_http(*this);
+    if (!tunnel_opened) co_return;
+    http = co_await enter_tunnel();
+  }
+}
+
+/// What comes before the first HTTP request on this listener. True: HTTP is next.
+Task<bool> ClientSession::begin() {
+  if (entry_ == Entry::http) co_return true;
+  const std::shared_ptr<const Snapshot> snapshot = worker_.snapshot();
+  const bool arrived = co_await await_bytes(snapshot->config.proxy.limits.first_byte_timeout);
+  if (!arrived) co_return false;
+  if (entry_ == Entry::https) {
+    if (!snapshot->config.tls.sni_only()) {
+      const bool secured = co_await handshake(Place::listener);
+      co_return secured;
+    }
+    co_await pass_through(*this);
+    co_return false;
+  }
+  if (input_.view().front() != kSocks5) co_return true;
+  const bool opened = co_await serve_socks5(*this);
+  if (!opened) co_return false;
+  const bool http = co_await enter_tunnel();
+  co_return http;
+}
+
+/// The first byte inside a tunnel decides. True: HTTP is next, in the clear or under TLS.
+Task<bool> ClientSession::enter_tunnel() {
+  const std::shared_ptr<const Snapshot> snapshot = worker_.snapshot();
+  Log& log = worker_.services().log;
+  const bool arrived = co_await await_bytes(snapshot->config.proxy.limits.first_byte_timeout);
+  if (!arrived) {
+    log.write(Level::debug, "tunnel peek error", {{"error", std::string_view("EOF")}});
+    co_return false;
+  }
+  const char first = input_.view().front();
+  if (first == kTlsRecord) {
+    if (!snapshot->config.tls.sni_only()) {
+      const bool secured = co_await handshake(Place::tunnel);
+      co_return secured;
+    }
+    co_await pass_through(*this);
+    co_return false;
+  }
+  if (first >= 'A' && first <= 'Z') co_return true;
+  if (log.enabled(Level::debug)) {
+    static constexpr char kHex[] = "0123456789abcdef";
+    const auto byte = static_cast<unsigned char>(first);
+    const std::string text = std::string("unsupported protocol (first byte 0x") + kHex[byte >> 4] +
+                             kHex[byte & 15] + ") for target " + tunnel_->target;
+    log.write(Level::debug, "tunnel connect error", {{"error", text}});
+  }
+  co_return false;
+}
+
+Task<bool> ClientSession::handshake(Place place) {
+  const std::shared_ptr<const Snapshot> snapshot = worker_.snapshot();
+  const char first = input_.view().front();
+  if (place == Place::listener && first >= 'A' && first <= 'Z') {
+    // Plain HTTP on this port gets a hint in the clear; everything else is left to the handshake.
+    co_await send(
+        "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n");
+    log_handshake_failure(place, "client sent an HTTP request to an HTTPS server");
+    co_await linger();
+    co_return false;
+  }
+  client_.stream().unread(input_.view());
+  input_.release();
+  client_.stream().start_server(*snapshot->server_tls, *snapshot->leaves,
+                                place == Place::tunnel ? tunnel_->authority.host : std::string());
+  client_.expect_bytes();
+  pause_.set_timeout(snapshot->config.proxy.limits.handshake_timeout);
+  const Io done = co_await finish_handshake(client_, pause_, snapshot->leaves.get());
+  if (done != Io::ok) {
+    const bool late = pause_.expired();
+    log_handshake_failure(place, late ? "handshake timeout" : client_.stream().handshake_error());
+    co_return false;
+  }
+  pause_.clear_deadline();
+  co_return true;
+}
+
+void ClientSession::log_handshake_failure(Place place, const std::string& error) {
+  Log& log = worker_.services().log;
+  if (!log.enabled(Level::debug)) return;
+  if (place == Place::tunnel) {
+    const std::string text = "TLS handshake for " + tunnel_->target + ": " + error;
+    log.write(Level::debug, "tunnel connect error", {{"error", text}});
+  } else {
+    log.write(Level::debug, "tls handshake error",
+              {{"remote_addr", remote_address_}, {"error", error}});
+  }
+}
+
+std::optional<Record::Tls> ClientSession::tls_info() {
+  SSL* ssl = client_.stream().ssl();
+  if (ssl == nullptr) return std::nullopt;
+  Record::Tls info;
+  info.version = SSL_version(ssl) >= TLS1_3_VERSION ? "1.3" : "1.2";
+  info.resumed = SSL_session_reused(ssl) == 1;
+  return info;
+}
+
+Task<bool> ClientSession::await_bytes(policy::Duration timeout) {
+  if (!input_.empty()) co_return true;
+  input_share_.reset();
+  pause_.set_timeout(timeout);
+  while (true) {
+    if (client_.maybe_readable()) {
+      if (!input_.held()) input_ = worker_.buffers().take(BufferPool::kSmall);
+      const IoResult result = client_.read(input_.space());
+      if (result.status == Io::ok) {
+        input_.fill(result.size);
+        pause_.clear_deadline();
+        co_return true;
+      }
+      if (result.status == Io::eof || result.status == Io::error) co_return false;
+    }
+    input_.release();
+    if (given_up(pause_)) co_return false;
+    client_.arm_read();
+    co_await pause_;
+    if (given_up(pause_)) co_return false;
+  }
+}
+
+Task<Io> ClientSession::read_more(std::size_t limit) {
+  if (!input_.held()) input_ = worker_.buffers().take(BufferPool::kSmall);
+  if (input_.space().empty()) {
+    if (input_.capacity() >= limit) co_return Io::error;
+    const std::size_t grown = std::min(input_.capacity() * 4, limit);
+    if (grown > BufferPool::kLarge && !input_share_.hold(static_cast<std::int64_t>(grown))) {
+      co_return Io::error;
+    }
+    input_.grow(grown);
+  }
+  const IoResult result = co_await read_some(client_, pause_, input_.space());
+  if (result.status == Io::ok) input_.fill(result.size);
+  co_return result.status;
+}
+
+Task<bool> ClientSession::send(std::string_view bytes) {
+  const policy::Duration stall = worker_.snapshot()->config.proxy.limits.stall_timeout;
+  const bool sent = co_await write_all(client_, pause_, bytes, stall);
+  co_return sent;
+}
+
+Task<void> ClientSession::linger() {
+  client_.stream().end_writing();
+  pause_.set_timeout(kLinger);
+  if (!input_.held()) input_ = worker_.buffers().take(BufferPool::kSmall);
+  std::size_t dropped = 0;
+  while (dropped < kLingerBytes) {
+    input_.clear();
+    const IoResult result = co_await read_some(client_, pause_, input_.space());
+    if (result.status != Io::ok) break;
+    dropped += result.size;
+  }
+}
+
+ClientSession::ClientState ClientSession::poll_client() {
+  while (client_state_ == ClientState::present && client_.maybe_readable()) {
+    if (!input_.held()) input_ = worker_.buffers().take(BufferPool::kSmall);
+    if (input_.space().empty()) return client_state_;
+    const IoResult result = client_.read(input_.space());
+    if (result.status == Io::ok) {
+      input_.fill(result.size);
+    } else if (result.status == Io::eof && !over_tls() && has_whole_request()) {
+      client_state_ = ClientState::half_closed;
+      half_close_deadline_ = std::chrono::steady_clock::now() + kHalfCloseGrace;
+    } else if (result.status == Io::eof || result.status == Io::error) {
+      client_state_ = ClientState::gone;
+    } else {
+      break;
+    }
+  }
+  if (client_state_ == ClientState::present) client_.arm_read();
+  if (input_.held() && input_.empty()) input_.release();
+  return client_state_;
+}
+
+bool ClientSession::has_whole_request() const {
+  return request_complete_ || (body_ != nullptr && body_->completes_with(input_.view()));
+}
+
+bool ClientSession::abandoned() {
+  const ClientState state = poll_client();
+  if (state == ClientState::half_closed) {
+    return std::chrono::steady_clock::now() >= half_close_deadline_;
+  }
+  return state == ClientState::gone;
+}
+
+std::uint64_t ClientSession::next_record_id() {
+  // An odd multiplier permutes 64-bit numbers: ids stay unique without looking like a counter.
+  constexpr std::uint64_t kSpread = 0x9e3779b97f4a7c15;
+  return worker_.services().next_id.fetch_add(1, std::memory_order_relaxed) * kSpread;
+}
+
+void ClientSession::write_record(Record& record) {
+  const Level level = level_of(record.action);
+  if (!worker_.services().log.enabled(level)) return;
+  record.remote_addr = remote_address_;
+  record.id = next_record_id();
+  if (tunnel_ != nullptr) record.tunnel = tunnel_->rendered;
+  std::string& line = worker_.record_line();
+  line.clear();
+  render(record, line);
+  worker_.services().log.request_record(level, line);
+}
+
+void ClientSession::record_refusal(const Refusal& refusal) {
+  if (!worker_.services().refusals.admit(peer_.address, std::chrono::steady_clock::now())) return;
+  Record record;
+  record.host = refusal.host;
+  record.method = refusal.method;
+  record.path = refusal.path.substr(0, 8192);
+  record.sni = over_tls() ? std::string_view(client_.stream().sni()) : std::string_view();
+  record.action = Action::reject;
+  record.status_code = refusal.status;
+  record.duration_ns = refusal.duration_ns;
+  record.rejected_by = "protocol";
+  record.error = refusal.error;
+  record.tls = tls_info();
+  write_record(record);
+}
+
+}  // namespace iron::proxy

@@ -1,0 +1,128 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "policy/host.h"
+#include "policy/ip_address.h"
+#include "proxy/buffers.h"
+#include "proxy/connection.h"
+#include "proxy/dialer.h"
+#include "proxy/record.h"
+#include "proxy/services.h"
+#include "proxy/snapshot.h"
+#include "proxy/task.h"
+
+namespace iron::proxy {
+
+class BodyReader;
+class BoundSocket;
+
+/// Which listener a client came to.
+enum class Entry { http, https, tunnel };
+
+/// A CONNECT or SOCKS5 target that was let through.
+struct Tunnel {
+  std::string target;           ///< `host:port` as records show it
+  policy::Authority authority;  ///< its host, and a port always
+  std::string rendered;         ///< `"tunnel":{…}` of the records inside
+};
+
+/// One client connection from accept to close, on one worker. The object owns what lives as long as
+/// the connection; what belongs to one request is in RequestHandler. An idle tunnel holds no
+/// buffer.
+class ClientSession final : public Abandonment, public LongSleep {
+ public:
+  struct Peer {
+    policy::IpAddress address;
+    std::uint16_t port = 0;
+  };
+  /// Serves the accepted socket on `worker`; must be called on the worker's thread. The
+  /// connection was counted by the gate, and is counted out at the end.
+  /// Never throws: without memory the connection is closed.
+  static void launch(Worker& worker, BoundSocket socket, Entry entry, const Peer& peer);
+
+  ~ClientSession() override;
+
+  Worker& worker() { return worker_; }
+  Pause& pause() { return pause_; }
+  Connection& client() { return client_; }
+  Buffer& input() { return input_; }
+  Entry entry() const { return entry_; }
+  const std::string& remote_address() const { return remote_address_; }
+  const Peer& peer() const { return peer_; }
+  const Tunnel* tunnel() const { return tunnel_.get(); }
+  void set_tunnel(std::unique_ptr<Tunnel> tunnel) { tunnel_ = std::move(tunnel); }
+  bool over_tls() const { return client_.stream().is_tls(); }
+  std::optional<Record::Tls> tls_info();
+
+  /// Waits, without holding a buffer, until bytes are in input(). False: deadline, drain, or the
+  /// client's end.
+  Task<bool> await_bytes(policy::Duration timeout);
+  /// Reads more into input(), which grows up to `limit`. Io::error when input is full.
+  Task<Io> read_more(std::size_t limit);
+  Task<bool> send(std::string_view bytes);
+  /// Ends our side and reads what is on its way, so that a last answer is not destroyed by a reset.
+  Task<void> linger();
+
+  /// What the client's side did while an answer is awaited or written.
+  enum class ClientState { present, half_closed, gone };
+  ClientState poll_client();
+  ClientState client_state() const { return client_state_; }
+  bool abandoned() override;
+  void on_long_sleep() override;
+  /// Holds the upstream connection that the session works with, for long sleeps; see
+  /// UpstreamConnection::set_user.
+  Connection** upstream_slot() { return &upstream_; }
+  /// The request is complete: an end of the client's side is judged from now on
+  /// (docs/life-of-a-request.md, "Gone or half-closed").
+  void request_complete(bool complete) { request_complete_ = complete; }
+  /// Reads the body while request_complete() is not told yet: what is left of it may all have come.
+  /// Null once there is no such reader any more.
+  void set_body(const BodyReader* body) { body_ = body; }
+  SteadyTime half_close_deadline() const { return half_close_deadline_; }
+
+  /// Record of a request refused before policy.
+  struct Refusal {
+    std::string_view host, method, path, error;
+    int status = 400;
+    std::int64_t duration_ns = 0;
+  };
+  void record_refusal(const Refusal& refusal);
+  std::uint64_t next_record_id();
+  void write_record(Record& record);
+
+ private:
+  ClientSession(Worker& worker, int descriptor, Entry entry, const Peer& peer);
+  static std::unique_ptr<ClientSession> make(Worker& worker,
+                                             BoundSocket socket,
+                                             Entry entry,
+                                             const Peer& peer);
+  static Task<void> own_and_run(std::unique_ptr<ClientSession> session);
+  bool has_whole_request() const;
+  Task<void> run();
+  enum class Place { listener, tunnel };
+  Task<bool> begin();
+  Task<bool> enter_tunnel();
+  Task<bool> handshake(Place place);
+  void log_handshake_failure(Place place, const std::string& error);
+
+  Worker& worker_;
+  Pause pause_;
+  Connection client_;
+  Buffer input_;
+  Entry entry_;
+  Peer peer_;
+  std::string remote_address_;
+  std::unique_ptr<Tunnel> tunnel_;
+  Connection* upstream_ = nullptr;
+  BodyShare input_share_;  ///< a head above 64 KiB counts as a body held in memory
+  ClientState client_state_ = ClientState::present;
+  SteadyTime half_close_deadline_ = SteadyTime::max();
+  bool request_complete_ = false;
+  const BodyReader* body_ = nullptr;
+};
+
+}  // namespace iron::proxy

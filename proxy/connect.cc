@@ -1,0 +1,120 @@
+#include <chrono>
+
+#include "proxy/answers.h"
+#include "proxy/http_session.h"
+#include "proxy/request_state.h"
+#include "proxy/services.h"
+#include "proxy/worker.h"
+
+namespace iron::proxy {
+namespace {
+
+/// Runs the pipeline over the synthetic request of a tunnel. A body never exists, so it never asks
+/// for one.
+transforms::Pipeline::Progress judge(const Snapshot& snapshot, transforms::Exchange& exchange) {
+  transforms::BodyNeed need;
+  return snapshot.pipeline->run_request(exchange, need);
+}
+
+void log_outcome(ClientSession& session,
+                 const std::string& target,
+                 transforms::Pipeline::Progress progress,
+                 const std::string& error) {
+  using Progress = transforms::Pipeline::Progress;
+  Log& log = session.worker().services().log;
+  if (progress == Progress::rejected) {
+    log.write(Level::info, "tunnel short-circuited by transform",
+              {{"target", target}, {"status", std::int64_t{403}}});
+  } else if (progress == Progress::failed) {
+    log.write(Level::warn, "tunnel transform error", {{"target", target}, {"error", error}});
+  }
+}
+
+}  // namespace
+
+TunnelVerdict check_tunnel(ClientSession& session,
+                           transforms::Exchange& exchange,
+                           const policy::Authority& authority,
+                           const std::string& target) {
+  using Progress = transforms::Pipeline::Progress;
+  const std::shared_ptr<const Snapshot> snapshot = session.worker().snapshot();
+  const bool sni_only = snapshot->config.tls.sni_only();
+  const auto began = std::chrono::steady_clock::now();
+  exchange.mode = sni_only ? transforms::Mode::sni_only : transforms::Mode::mitm;
+  exchange.tunnel_check = true;
+  exchange.authority = authority;
+  exchange.request.method = "CONNECT";
+  exchange.remote_address = session.remote_address();
+  const Progress progress = judge(*snapshot, exchange);
+
+  TunnelVerdict verdict;
+  verdict.allowed = progress == Progress::done;
+  verdict.failed = progress == Progress::failed;
+  if (snapshot->config.proxy.explain_denials) verdict.denial_reason = exchange.denial_reason;
+  log_outcome(session, target, progress, exchange.error);
+
+  Record record;
+  record.host = target;
+  record.method = "CONNECT";
+  record.sni = std::string_view(target).substr(0, target.rfind(':'));
+  if (!record.sni.empty() && record.sni.front() == '[') {
+    record.sni = record.sni.substr(1, record.sni.size() - 2);
+  }
+  record.mode = exchange.mode;
+  record.duration_ns = (std::chrono::steady_clock::now() - began).count();
+  record.exchange = &exchange;
+  if (verdict.failed) {
+    record.action = Action::error;
+    record.status_code = 502;
+    record.error = exchange.error;
+  } else if (!verdict.allowed) {
+    record.action = Action::reject;
+    record.status_code = 403;
+    record.rejected_by = exchange.rejected_by;
+  }
+  session.write_record(record);
+  if (verdict.allowed) {
+    auto tunnel = std::make_unique<Tunnel>();
+    tunnel->target = target;
+    tunnel->authority = authority;
+    tunnel->rendered = render_tunnel(target, exchange);
+    session.set_tunnel(std::move(tunnel));
+  }
+  return verdict;
+}
+
+Task<bool> serve_connect(ClientSession& session, RequestStatePtr state, Buffer head) {
+  const std::string_view text = state->exchange.request.target;
+  auto authority = policy::Authority::parse(text);
+  if (!authority || authority->host.empty()) {
+    ClientSession::Refusal refusal;
+    refusal.host = text;
+    refusal.method = "CONNECT";
+    refusal.error = "malformed request";
+    session.record_refusal(refusal);
+    const bool sent = co_await session.send(closing_answer("400 Bad Request"));
+    if (sent) co_await session.linger();
+    co_return false;
+  }
+  std::string target(text);
+  if (!authority->port) {
+    if (target.back() == ':') target.pop_back();
+    target += ":443";
+    authority->port = 443;
+  }
+  Log& log = session.worker().services().log;
+  if (log.enabled(Level::debug)) log.write(Level::debug, "tunnel CONNECT", {{"target", target}});
+  const TunnelVerdict verdict = check_tunnel(session, state->exchange, *authority, target);
+  state.reset();
+  head.release();
+  if (!verdict.allowed) {
+    const bool sent =
+        co_await session.send(connect_forbidden(verdict.failed, verdict.denial_reason));
+    if (sent) co_await session.linger();
+    co_return false;
+  }
+  const bool sent = co_await session.send(kConnectEstablished);
+  co_return sent;
+}
+
+}  // namespace iron::proxy

@@ -1,0 +1,53 @@
+#include "proxy/dns/joined_lookups.h"
+
+#include <new>
+#include <utility>
+
+namespace iron::proxy::dns {
+
+LookupOnce::~LookupOnce() {
+  if (ending_) return;
+  try {
+    pass(LookupOutcome::failure("out of memory"));
+  } catch (const std::exception&) {
+    // Whoever waited is told by its own LookupOnce.
+  }
+}
+
+void LookupOnce::pass(LookupOutcome outcome) {
+  if (const auto done = std::exchange(done_, nullptr)) done(std::move(outcome));
+}
+
+void JoinedLookups::join_or_ask(const std::string& key,
+                                LookupDone done,
+                                const std::function<void(LookupDone)>& ask) {
+  const auto [entry, is_new] = waiting_.try_emplace(key);
+  try {
+    entry->second.push_back(std::move(done));
+    if (!is_new) return;
+    const auto all = std::make_shared<LookupOnce>(
+        ending_, [self = shared_from_this(), key](const LookupOutcome& outcome) {
+          self->answer_all(key, outcome);
+        });
+    ask([all](LookupOutcome outcome) { all->pass(std::move(outcome)); });
+  } catch (...) {
+    if (is_new) waiting_.erase(key);  // else whoever asks next would wait for ever
+    throw;
+  }
+}
+
+void JoinedLookups::answer_all(const std::string& key, const LookupOutcome& outcome) {
+  const auto found = waiting_.find(key);
+  if (found == waiting_.end()) return;
+  const std::vector<LookupDone> all = std::move(found->second);
+  waiting_.erase(found);
+  for (const LookupDone& one : all) {
+    try {
+      one(outcome);
+    } catch (const std::bad_alloc&) {
+      one(LookupOutcome::failure("out of memory"));
+    }
+  }
+}
+
+}  // namespace iron::proxy::dns

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "proxy/dns/lookup_outcome.h"
+
+namespace iron::proxy::dns {
+
+using LookupDone = std::function<void(LookupOutcome)>;
+
+/// Passes one outcome on. When it goes without one, because memory ran out on the way, it says so,
+/// for someone waits; unless `ending` is set and nobody does.
+class LookupOnce {
+ public:
+  LookupOnce(const std::atomic<bool>& ending, LookupDone done)
+      : ending_(ending), done_(std::move(done)) {}
+  LookupOnce(const LookupOnce&) = delete;
+  ~LookupOnce();
+  void pass(LookupOutcome outcome);
+
+ private:
+  const std::atomic<bool>& ending_;
+  LookupDone done_;
+};
+
+/// The lookups of one event loop: those who wait for the same name share one.
+class JoinedLookups : public std::enable_shared_from_this<JoinedLookups> {
+ public:
+  /// Calls `ask`, unless somebody waits for `key` already. `done` is called once.
+  void join_or_ask(const std::string& key,
+                   LookupDone done,
+                   const std::function<void(LookupDone)>& ask);
+  /// From now on nobody is told anything. Thread safe.
+  void end() { ending_ = true; }
+
+ private:
+  void answer_all(const std::string& key, const LookupOutcome& outcome);
+
+  std::atomic<bool> ending_{false};
+  std::unordered_map<std::string, std::vector<LookupDone>> waiting_;
+};
+
+}  // namespace iron::proxy::dns

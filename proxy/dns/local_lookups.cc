@@ -1,0 +1,65 @@
+#include "proxy/dns/local_lookups.h"
+
+#include <utility>
+
+#include "proxy/dns/network_lookup.h"
+
+namespace iron::proxy::dns {
+
+struct LocalLookups::State : std::enable_shared_from_this<LocalLookups::State> {
+  State(boost::asio::io_context& io_in, Resolver& resolver_in, Post post_in)
+      : io(io_in), resolver(resolver_in), post(std::move(post_in)) {}
+
+  void ask_resolver(const std::string& name, LookupDone done);
+
+  boost::asio::io_context& io;
+  Resolver& resolver;
+  Post post;
+  Resolver::Sources sources;
+  std::shared_ptr<JoinedLookups> joined = std::make_shared<JoinedLookups>();
+  bool ended = false;
+};
+
+LocalLookups::LocalLookups(boost::asio::io_context& io, Resolver& resolver, Post post)
+    : state_(std::make_shared<State>(io, resolver, std::move(post))) {}
+
+LocalLookups::~LocalLookups() {
+  state_->ended = true;
+  state_->joined->end();
+}
+
+void LocalLookups::State::ask_resolver(const std::string& name, LookupDone done) {
+  auto arrived = [self = shared_from_this(), done = std::move(done)](LookupOutcome outcome,
+                                                                     Resolver::Sources read) {
+    self->post([self, done, outcome = std::move(outcome), read = std::move(read)]() mutable {
+      if (self->ended) return;
+      if (read != nullptr) self->sources = std::move(read);
+      done(std::move(outcome));
+    });
+  };
+  resolver.resolve(name, Names::searched, std::move(arrived));
+}
+
+void LocalLookups::lookup(const std::string& name, LookupDone done) {
+  State& state = *state_;
+  const auto sources = state.sources;
+  if (!sources || !sources->fresh() || sources->way() != LookupSources::Way::network) {
+    state.ask_resolver(name, std::move(done));
+    return;
+  }
+  if (auto outcome = sources->at_once(name)) {
+    done(*std::move(outcome));
+    return;
+  }
+  auto place = state.resolver.take_place();
+  if (!place) {
+    done(LookupOutcome::failure(lookup_error(name, "", "too many lookups")));
+    return;
+  }
+  auto over = [place, done = std::move(done)](LookupOutcome outcome) { done(std::move(outcome)); };
+  state.joined->join_or_ask(name, std::move(over), [&](LookupDone all) {
+    NetworkLookup::start(state.io, sources->plan(name, Names::searched), std::move(all));
+  });
+}
+
+}  // namespace iron::proxy::dns

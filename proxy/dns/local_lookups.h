@@ -1,0 +1,34 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "proxy/dns/joined_lookups.h"
+#include "proxy/dns/resolver.h"
+
+namespace iron::proxy::dns {
+
+/// The lookups of one worker, on the worker's own loop, so that they wake no other thread. Files
+/// are read and the C library is asked by the resolver's thread; what that one read serves for
+/// LookupSources::kFresh.
+class LocalLookups {
+ public:
+  using Post = std::function<void(std::function<void()>)>;
+  /// `post` runs an action on the loop's thread and is called from the resolver's.
+  LocalLookups(boost::asio::io_context& io, Resolver& resolver, Post post);
+  /// Lookups that are under way are not answered any more.
+  ~LocalLookups();
+  LocalLookups(const LocalLookups&) = delete;
+
+  /// As Resolver::resolve(), but to be called on the loop's thread, where `done` is called too,
+  /// maybe before this returns.
+  void lookup(const std::string& name, LookupDone done);
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace iron::proxy::dns

@@ -1,0 +1,253 @@
+#include "proxy/dns/resolver.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <fstream>
+#include <optional>
+#include <sstream>
+#include <utility>
+
+#include "proxy/dns/joined_lookups.h"
+#include "proxy/dns/network_lookup.h"
+#include "proxy/dns/resolv_conf.h"
+#include "proxy/dns/system_lookup.h"
+#include "proxy/loop.h"
+
+namespace iron::proxy {
+namespace {
+
+namespace asio = boost::asio;
+using Clock = std::chrono::steady_clock;
+using Done = dns::LookupDone;
+
+/// A file of /etc that may change while the program runs.
+class WatchedFile {
+ public:
+  explicit WatchedFile(std::string path) : path_(std::move(path)) {}
+  /// True if the file may say something else than at the last call.
+  bool changed() {
+    struct stat info{};
+    const bool there = ::stat(path_.c_str(), &info) == 0;
+    const Mark now{there, info.st_ino, info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec};
+    if (seen_ && *seen_ == now) return false;
+    seen_ = now;
+    return true;
+  }
+  /// Nothing if it is there but must not be read: a confined process may not open what has taken
+  /// the place of the file that it began with, and goes on with what that one said.
+  std::optional<std::string> read() const {
+    std::ifstream in(path_);
+    if (!in && seen_ && seen_->there) return std::nullopt;
+    std::ostringstream text;
+    text << in.rdbuf();
+    return text.str();
+  }
+
+ private:
+  struct Mark {
+    bool there;
+    ino_t inode;
+    off_t size;
+    time_t seconds;
+    long nanoseconds;
+    bool operator==(const Mark&) const = default;
+  };
+  std::string path_;
+  std::optional<Mark> seen_;
+};
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return {};
+  return name.data();
+}
+
+}  // namespace
+
+struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
+  explicit State(Options options_in)
+      : options(std::move(options_in)),
+        resolv_conf_file(options.resolv_conf),
+        hosts_file(options.hosts),
+        nsswitch_file(options.nsswitch),
+        work(io.get_executor()) {
+    dns::LookupSources first;
+    first.set_upstream(options.upstream_resolver);
+    first.try_limit = options.try_limit;
+    first.total_limit = options.total_limit;
+    first.hosts = std::make_shared<dns::HostsFile>();
+    sources = std::make_shared<dns::LookupSources>(std::move(first));
+    refresh();
+  }
+
+  void refresh();
+  void start(const std::string& name, Names names, Done done);
+  void ask(const std::string& name, Names names, Done done);
+  void ask_system(const std::string& name, Names names, Done done);
+  void ask_network(const std::string& name, Names names, Done done);
+  void find_upstream(const std::string& name, Names names, Done done);
+
+  Options options;
+  WatchedFile resolv_conf_file, hosts_file, nsswitch_file;
+  Sources sources;  ///< replaced as a whole: others hold what it was
+
+  std::shared_ptr<dns::JoinedLookups> joined = std::make_shared<dns::JoinedLookups>();
+  std::atomic<int> outstanding{0};
+  std::atomic<bool> ending{false};
+  asio::io_context io{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work;
+  /// Its loop opens its descriptors with the first object that needs them, which must not be when
+  /// none are left.
+  asio::steady_timer opens_the_loop{io};
+  dns::SystemLookups system;
+};
+
+void Resolver::State::refresh() {
+  const bool first = sources->read_at == Clock::time_point{};
+  if (!first && sources->fresh()) return;
+  auto next = std::make_shared<dns::LookupSources>(*sources);
+  next->read_at = Clock::now();
+  if (resolv_conf_file.changed()) {
+    const auto text = resolv_conf_file.read();
+    if (text || first) next->conf = dns::ResolvConf::parse(text.value_or(""), host_name());
+  }
+  if (hosts_file.changed()) {
+    if (const auto text = hosts_file.read())
+      next->hosts = std::make_shared<dns::HostsFile>(dns::HostsFile::parse(*text));
+  }
+  if (nsswitch_file.changed()) {
+    if (const auto text = nsswitch_file.read()) next->modules = dns::needs_system_lookup(*text);
+  }
+  sources = std::move(next);
+}
+
+void Resolver::State::start(const std::string& name, Names names, Done done) {
+  if (auto outcome = sources->at_once(name)) {
+    done(*std::move(outcome));
+    return;
+  }
+  joined->join_or_ask((names == Names::absolute ? "=" : "?") + name, std::move(done),
+                      [&](Done all) { ask(name, names, std::move(all)); });
+}
+
+void Resolver::State::ask(const std::string& name, Names names, Done done) {
+  switch (sources->way()) {
+    case dns::LookupSources::Way::network:
+      return ask_network(name, names, std::move(done));
+    case dns::LookupSources::Way::system:
+      return ask_system(name, names, std::move(done));
+    case dns::LookupSources::Way::upstream_name:
+      return find_upstream(name, names, std::move(done));
+  }
+}
+
+void Resolver::State::ask_system(const std::string& name, Names names, Done done) {
+  // The C library takes its time; the caller's is limited. The timer's handler alone owns the race,
+  // so that a late answer finds nothing.
+  struct Race {
+    explicit Race(asio::io_context& io) : timer(io) {}
+    void finish(LookupOutcome outcome) {
+      if (const Done first = std::exchange(done, nullptr)) first(std::move(outcome));
+    }
+    asio::steady_timer timer;
+    Done done;
+  };
+  auto race = std::make_shared<Race>(io);
+  race->done = std::move(done);
+  race->timer.expires_after(options.total_limit);
+  race->timer.async_wait([race, name](const boost::system::error_code& error) {
+    if (!error) race->finish(LookupOutcome::failure(lookup_error(name, "", "i/o timeout")));
+  });
+  auto answered = [weak = weak_from_this(), late = std::weak_ptr(race)](LookupOutcome outcome) {
+    const auto state = weak.lock();
+    if (!state) return;
+    asio::post(state->io, [late, outcome = std::move(outcome)]() mutable {
+      const auto in_time = late.lock();
+      if (!in_time) return;
+      in_time->timer.cancel();
+      in_time->finish(std::move(outcome));
+    });
+  };
+  const bool rooted = names == Names::absolute && !name.ends_with('.');
+  if (system.start(rooted ? name + "." : name, name, std::move(answered))) return;
+  race->timer.cancel();
+  race->finish(LookupOutcome::failure(lookup_error(name, "", "too many lookups")));
+}
+
+void Resolver::State::find_upstream(const std::string& name, Names names, Done done) {
+  ask_system(sources->upstream_host, Names::searched,
+             [this, name, names, done = std::move(done)](LookupOutcome outcome) {
+               if (outcome.addresses.empty()) {
+                 done(LookupOutcome::failure(
+                     lookup_error(name, sources->first_server(), "dial udp: " + outcome.error)));
+                 return;
+               }
+               auto next = std::make_shared<dns::LookupSources>(*sources);
+               next->upstream_address = outcome.addresses.front();
+               sources = std::move(next);
+               ask_network(name, names, done);
+             });
+}
+
+void Resolver::State::ask_network(const std::string& name, Names names, Done done) {
+  dns::NetworkLookup::start(io, sources->plan(name, names), std::move(done));
+}
+
+Resolver::Resolver(std::string upstream_resolver)
+    : Resolver(Options{.upstream_resolver = std::move(upstream_resolver)}) {}
+
+Resolver::Resolver(Options options) : state_(std::make_shared<State>(std::move(options))) {}
+
+void Resolver::start() {
+  thread_ = std::thread([state = state_.get()] {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    run_loop(state->io, [] {});  // each lookup tells those who wait for it
+  });
+}
+
+Resolver::~Resolver() {
+  state_->ending = true;
+  state_->joined->end();
+  state_->io.stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+std::shared_ptr<Resolver::Place> Resolver::take_place() {
+  auto place = std::make_shared<Place>(state_->outstanding);
+  if (state_->outstanding.fetch_add(1) < kMaxOutstanding) return place;
+  return nullptr;
+}
+
+void Resolver::resolve(const std::string& name,
+                       Names names,
+                       std::function<void(LookupOutcome, Sources)> done) {
+  State& state = *state_;
+  const auto place = take_place();
+  const auto seen = std::make_shared<Sources>();
+  const auto once = std::make_shared<dns::LookupOnce>(
+      state.ending, [place, seen, done = std::move(done)](LookupOutcome outcome) {
+        done(std::move(outcome), *seen);
+      });
+  asio::post(state.io, [&state, name, names, seen, once, too_many = place == nullptr] {
+    state.refresh();
+    *seen = state.sources;
+    if (too_many) {
+      once->pass(LookupOutcome::failure(lookup_error(name, "", "too many lookups")));
+    } else {
+      state.start(name, names, [once](LookupOutcome outcome) { once->pass(std::move(outcome)); });
+    }
+  });
+}
+
+}  // namespace iron::proxy

@@ -1,0 +1,68 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "proxy/dns/lookup_outcome.h"
+#include "proxy/dns/lookup_sources.h"
+
+namespace iron::proxy {
+
+/// Turns names into addresses, on a thread of its own (docs/dns.md, "Lookups"): the hosts file
+/// first, then the configured name server, else those of resolv.conf, else the C library where
+/// nsswitch.conf names sources that it alone knows. Never asks for what is not a domain name.
+/// Thread safe.
+class Resolver {
+ public:
+  struct Options {
+    std::string upstream_resolver;  ///< `host:port`, or empty
+    std::string resolv_conf = "/etc/resolv.conf";
+    std::string hosts = "/etc/hosts";
+    std::string nsswitch = "/etc/nsswitch.conf";
+    std::chrono::milliseconds try_limit{5000}, total_limit{10000};
+  };
+  static constexpr int kMaxOutstanding = 1024;
+
+  /// Reads the files; start() makes the thread.
+  explicit Resolver(std::string upstream_resolver);
+  explicit Resolver(Options options);
+  /// Lookups that are under way are not answered any more.
+  ~Resolver();
+  Resolver(const Resolver&) = delete;
+  Resolver& operator=(const Resolver&) = delete;
+
+  /// Begins to answer; to be called once. Lookups asked for before wait.
+  void start();
+
+  using Names = dns::Names;
+  using Sources = std::shared_ptr<const dns::LookupSources>;
+  /// `done` is called once, on the resolver's thread, with what the lookup went by; it must not
+  /// block. IPv4 addresses come first. Errors read `lookup NAME on SERVER: REASON`.
+  void resolve(const std::string& name,
+               Names names,
+               std::function<void(LookupOutcome, Sources)> done);
+
+  /// Counts as a lookup under way while it lives. The resolver outlives it.
+  class Place {
+   public:
+    explicit Place(std::atomic<int>& count) : count_(count) {}
+    Place(const Place&) = delete;
+    ~Place() { --count_; }
+
+   private:
+    std::atomic<int>& count_;
+  };
+  /// For a lookup made elsewhere; null if kMaxOutstanding are under way.
+  std::shared_ptr<Place> take_place();
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+  std::thread thread_;
+};
+
+}  // namespace iron::proxy

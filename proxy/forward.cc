@@ -1,0 +1,180 @@
+#include <algorithm>
+#include <array>
+
+#include "proxy/answer_relay.h"
+#include "proxy/request_handler.h"
+#include "proxy/worker.h"
+
+namespace iron::proxy {
+namespace {
+
+bool idempotent(std::string_view method) {
+  static constexpr std::array<std::string_view, 6> kMethods = {"GET",   "HEAD",   "OPTIONS",
+                                                               "TRACE", "DELETE", "PUT"};
+  return std::find(kMethods.begin(), kMethods.end(), method) != kMethods.end();
+}
+
+}  // namespace
+
+FaultText RequestHandler::fault_text() const {
+  return snapshot_->swaps_secrets ? FaultText::fixed : FaultText::quoting;
+}
+
+/// May be sent twice when a pooled connection turns out dead (RFC 9112 section 9.3.1).
+bool RequestHandler::repeatable() const {
+  return framing_.kind == BodyFraming::Kind::none && idempotent(state_->exchange.request.method);
+}
+
+Task<Result<UpstreamPtr>> RequestHandler::acquire(Source source) {
+  UpstreamPool::make_key(state_->target, state_->pool_key);
+  if (source == Source::pool_or_dial) {
+    UpstreamPtr pooled = worker_.pool().take(state_->pool_key, !repeatable());
+    if (pooled) {
+      state_->upstream_address = pooled->address;
+      co_return std::move(pooled);
+    }
+  }
+  const DialRequest request{*snapshot_, state_->target, state_->pool_key, session_,
+                            state_->upstream_address};
+  auto dialled = co_await dial(worker_, pause(), request);
+  co_return std::move(dialled);
+}
+
+void RequestHandler::compose(Upload& upload) {
+  const transforms::Exchange& ex = exchange();
+  const bool whole = ex.body.loaded && ex.body.complete;
+  UpstreamFraming framing;
+  if (whole) {
+    framing.kind = UpstreamFraming::Kind::length;
+    framing.length = transforms::body_size(ex.body);
+  }
+  char* const begin = upload.head_space(request_head_bound(ex, host_text_));
+  upload.head_written(write_request_head(ex, host_text_, framing, begin));
+  if (whole) {
+    upload.set_loaded_body(ex.body);
+  } else if (framing_.kind != BodyFraming::Kind::none) {
+    if (ex.body.loaded) upload.set_prefix(ex.body.bytes);
+    upload.set_streaming(framing_.kind == BodyFraming::Kind::chunked);
+  }
+}
+
+Task<Result<void>> RequestHandler::exchange_heads(UpstreamConnection& upstream, Reply& reply) {
+  upstream.connection.set_pause(&pause());
+  upstream.set_user(session_.upstream_slot());
+  if (!body_.done()) {
+    const bool continued = co_await send_continue();
+    if (!continued) co_return fail("client gone", Fault::client_gone);
+  }
+  Upload upload(session_, body_, request_bytes_);
+  compose(upload);
+  RoundTrip::Rules rules;
+  rules.header_timeout = config().proxy.upstream_response_header_timeout;
+  rules.stall_timeout = config().proxy.limits.stall_timeout;
+  rules.relay_interim = exchange().request.minor_version == 1;
+  rules.sensitive = sensitive();
+  rules.scrub = scrub_.get();
+  RoundTrip trip(session_, upstream, upload, state_->response, reply, rules);
+  Result<void> done = co_await trip.run();
+  pause().clear_deadline();
+  if (done.has_error()) upstream.connection.stream().reset_on_close();
+  co_return std::move(done);
+}
+
+/// TRACE shows the request, key and all (RFC 9110 section 9.3.8).
+Task<bool> RequestHandler::refuse_trace() {
+  exchange().rejected_by = "scrub_responses";
+  exchange().denial_reason = "scrub_responses: TRACE would show the request";
+  const bool close = wants_close() || body_will_be_dropped();
+  const bool keep = co_await send_own_answer(
+      text_answer(405, "Method Not Allowed", "method not allowed\n", answer_context(close)), 405,
+      Action::reject, {}, close);
+  co_return keep;
+}
+
+Task<bool> RequestHandler::forward() {
+  const auto began = std::chrono::steady_clock::now();
+  for (const Source source : {Source::pool_or_dial, Source::dial}) {
+    Result<UpstreamPtr> upstream = co_await acquire(source);
+    if (upstream.has_error()) {
+      const bool keep = co_await answer_failure(upstream.error());
+      co_return keep;
+    }
+    Reply reply(fault_text());
+    const Result<void> done = co_await exchange_heads(**upstream, reply);
+    if (done.has_value()) {
+      upstream_ns_ = (std::chrono::steady_clock::now() - began).count();
+      const bool keep = co_await deliver(std::move(*upstream), reply);
+      co_return keep;
+    }
+    const bool again = (*upstream)->reused && repeatable() && !reply.first_byte &&
+                       !reply.timed_out && done.error().fault == Fault::other;
+    if (again) continue;
+    upstream->reset();
+    const bool keep = co_await answer_failure(done.error());
+    co_return keep;
+  }
+  co_return false;
+}
+
+/// Judges the answer's head, relays it, and brings both connections to their next state.
+Task<bool> RequestHandler::deliver(UpstreamPtr upstream, Reply& reply) {
+  Response& response = state_->response;
+  const ResponseChecks checks = check_response(response, exchange().request.method, fault_text());
+  std::string refused = checks.error;
+  if (refused.empty() && response.status == 101) refused = "unexpected 101 Switching Protocols";
+  if (refused.empty() && scrub_ != nullptr) {
+    const Result<void> clean = scrub_->begin(response, checks.framing);
+    if (clean.has_error()) refused = clean.error().text;
+  }
+  if (refused.empty()) {
+    exchange().response = &response;
+    if (snapshot_->pipeline->run_response(exchange()) == transforms::Pipeline::Progress::failed) {
+      refused = exchange().error;
+    }
+    exchange().response = nullptr;
+  }
+  if (!refused.empty()) {
+    upstream.reset();
+    const bool keep = co_await answer_failure(fail(std::move(refused)));
+    co_return keep;
+  }
+  AnswerRelay::Client client;
+  client.minor_version = exchange().request.minor_version;
+  client.keep_alive = !wants_close() && !body_will_be_dropped();
+  client.te_trailers = hop_by_hop_.te_trailers;
+  client.sensitive = sensitive();
+  client.scrub = scrub_.get();
+  client.stall_timeout = config().proxy.limits.stall_timeout;
+  AnswerRelay relay(session_, *upstream, *state_, reply, client);
+  bool recorded = false;
+  const std::function<void(std::uint64_t)> record = [this, &recorded,
+                                                     &response](std::uint64_t bytes) {
+    response_bytes_ = bytes;
+    write_record(Action::allow, response.status, {});
+    recorded = true;
+  };
+  const AnswerRelay::Outcome outcome = co_await relay.run(checks.framing, record);
+  if (!outcome.problem.empty() && !outcome.begun) {
+    upstream.reset();
+    const bool keep = co_await answer_failure(fail(outcome.problem));
+    co_return keep;
+  }
+  if (!outcome.problem.empty()) {
+    worker_.services().log.write(Level::warn, "response body copy error",
+                                 {{"error", outcome.problem}});
+    response_bytes_ = outcome.bytes;
+    if (outcome.refused) {
+      write_record(Action::error, response.status, outcome.problem);
+    } else if (!recorded) {
+      record(outcome.bytes);
+    }
+    co_return false;
+  }
+  if (outcome.upstream_reusable && reply.upload_done) worker_.pool().put(std::move(upstream));
+  upstream.reset();
+  if (body_.done()) co_return outcome.client_reusable;
+  const bool keep = co_await finish_request_body(!outcome.client_reusable);
+  co_return keep;
+}
+
+}  // namespace iron::proxy

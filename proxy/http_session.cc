@@ -1,0 +1,218 @@
+#include "proxy/http_session.h"
+
+#include <algorithm>
+
+#include "proxy/answers.h"
+#include "proxy/request_handler.h"
+#include "proxy/request_state.h"
+#include "proxy/services.h"
+#include "proxy/worker.h"
+
+namespace iron::proxy {
+namespace {
+
+constexpr auto kLogFullPoll = std::chrono::milliseconds(20);
+
+/// Reads heads for one connection.
+struct HeadReader {
+  explicit HeadReader(ClientSession& session_in) : session(session_in) {}
+
+  enum class Outcome { head, fault, closed };
+  /// Reads the head whose first bytes have come into `request`.
+  Task<Outcome> read(Request& request);
+
+  ClientSession& session;
+  HeadParser parser{HeadParser::Kind::request};
+};
+
+Task<HeadReader::Outcome> HeadReader::read(Request& request) {
+  Pause& pause = session.pause();
+  const std::shared_ptr<const Snapshot> snapshot = session.worker().snapshot();
+  const policy::Limits& limits = snapshot->config.proxy.limits;
+  const HeadLimits head_limits = snapshot->head_limits();
+  const bool handshake = session.entry() == Entry::tunnel && session.tunnel() == nullptr;
+  parser.restart();
+  bool timed = false;
+  while (true) {
+    const auto status = parser.parse(session.input().view(), head_limits, request);
+    if (status == HeadParser::Status::complete) break;
+    if (status == HeadParser::Status::fault) co_return Outcome::fault;
+    if (!std::exchange(timed, true)) {
+      pause.set_timeout(handshake ? limits.handshake_timeout : limits.request_head_timeout);
+    }
+    const char* before = session.input().data();
+    const Io read = co_await session.read_more(head_limits.bytes + BufferPool::kLarge);
+    if (read != Io::ok) {
+      const bool stopping = session.worker().draining() || session.worker().cut();
+      co_return stopping ? Outcome::closed : Outcome::fault;
+    }
+    if (session.input().data() != before) parser.restart();
+  }
+  if (timed) pause.clear_deadline();
+  co_return Outcome::head;
+}
+
+/// Whether the request line is one that this connection serves; the raw 405 otherwise.
+bool method_allowed_here(const ClientSession& session, const Request& request) {
+  const bool tunnel_port = session.entry() == Entry::tunnel && session.tunnel() == nullptr;
+  if (request.method == "CONNECT") return session.tunnel() == nullptr && !session.over_tls();
+  if (!tunnel_port) return true;
+  const std::size_t scheme = request.target.find("://");
+  return scheme != request.target.npos && iequals(request.target.substr(0, scheme), "http");
+}
+
+Task<void> refuse_head(ClientSession& session,
+                       const Request& request,
+                       const HeadParser& parser,
+                       HeadFault fault) {
+  const bool tunnel_port = session.entry() == Entry::tunnel && session.tunnel() == nullptr;
+  const bool known = parser.has_start_line();
+  ClientSession::Refusal refusal;
+  HeadRefusal answer = head_refusal(fault);
+  refusal.status = answer.status;
+  refusal.error = answer.record_error;
+  if (known) {
+    refusal.method = request.method;
+    refusal.path = request.method == "CONNECT" ? std::string_view()
+                                               : request.target.substr(0, request.target.find('?'));
+    const Field* host = request.headers.find("Host");
+    if (host != nullptr) refusal.host = host->value;
+    if (request.method == "CONNECT") refusal.host = request.target;
+  }
+  // Garbage on the tunnel port has neither answer nor record.
+  const bool garbage = tunnel_port && !known && request.method != "CONNECT";
+  const bool deadline = parser.fault() == HeadFault::none && fault == HeadFault::malformed;
+  if (garbage) {
+    session.worker().services().log.write(
+        Level::debug, "tunnel connect error",
+        {{"error", std::string_view("read request: malformed HTTP request")}});
+    co_return;
+  }
+  session.record_refusal(refusal);
+  if (deadline && session.pause().expired()) co_return;
+  const bool sent = co_await session.send(answer.answer);
+  if (sent) co_await session.linger();
+}
+
+Task<void> refuse_method(ClientSession& session, const Request& request) {
+  ClientSession::Refusal refusal;
+  refusal.method = request.method;
+  refusal.path = request.target.substr(0, request.target.find('?'));
+  const Field* host = request.headers.find("Host");
+  if (host != nullptr) refusal.host = host->value;
+  if (request.method == "CONNECT") {
+    refusal.host = request.target;
+    refusal.path = {};
+  }
+  refusal.status = 405;
+  refusal.error = "method not allowed here";
+  session.record_refusal(refusal);
+  const bool sent = co_await session.send(kMethodNotAllowed);
+  if (sent) co_await session.linger();
+}
+
+/// Holds back new requests while the log's buffer is full and `log.when_full` is `wait`.
+Task<bool> await_log(ClientSession& session) {
+  while (session.worker().services().log.full()) {
+    Pause& pause = session.pause();
+    pause.set_timeout(kLogFullPoll);
+    co_await pause;
+    if (session.worker().cut()) co_return false;
+  }
+  session.pause().clear_deadline();
+  co_return true;
+}
+
+/// What lies behind the head goes into a buffer of its own, so that the head's bytes stay where
+/// they are.
+Buffer split_head(ClientSession& session, std::size_t head_size) {
+  Buffer head = std::move(session.input());
+  const std::string_view rest = head.view().substr(head_size);
+  if (!rest.empty()) {
+    session.input() = session.worker().buffers().take(rest.size());
+    session.input().append(rest);
+  }
+  return head;
+}
+
+}  // namespace
+
+namespace {
+
+/// Faults that only the whole head shows, in the order in which they are reported.
+HeadFault judge_head(const Request& request, const HeadParser& parser, RequestChecks& checks) {
+  HeadFault fault = checks.fault;
+  // The target of a CONNECT says it all.
+  if (request.method == "CONNECT" && fault == HeadFault::missing_host) fault = HeadFault::none;
+  if ((fault == HeadFault::none || fault == HeadFault::expectation) && checks.host != nullptr &&
+      !policy::Authority::parse(checks.host->value)) {
+    return HeadFault::malformed_host;
+  }
+  if ((fault == HeadFault::none || fault == HeadFault::expectation) &&
+      parser.fault() != HeadFault::none) {
+    return parser.fault();
+  }
+  return fault;
+}
+
+enum class Next { request, tunnel, close };
+
+/// One head and what it asks for.
+Task<Next> serve_one(ClientSession& session) {
+  RequestStatePtr state = session.worker().take_request_state();
+  const Request& request = state->exchange.request;
+  HeadReader reader(session);
+  const auto outcome = co_await reader.read(state->exchange.request);
+  if (outcome == HeadReader::Outcome::closed) co_return Next::close;
+  if (outcome == HeadReader::Outcome::fault) {
+    const HeadFault fault = reader.parser.fault();
+    co_await refuse_head(session, request, reader.parser,
+                         fault == HeadFault::none ? HeadFault::malformed : fault);
+    co_return Next::close;
+  }
+  if (!method_allowed_here(session, request)) {
+    co_await refuse_method(session, request);
+    co_return Next::close;
+  }
+  RequestChecks checks = check_request(request);
+  const HeadFault fault = judge_head(request, reader.parser, checks);
+  if (fault != HeadFault::none) {
+    co_await refuse_head(session, request, reader.parser, fault);
+    co_return Next::close;
+  }
+  Buffer head = split_head(session, reader.parser.consumed());
+  if (session.worker().services().log.full()) {
+    const bool go_on = co_await await_log(session);
+    if (!go_on) co_return Next::close;
+  }
+  bool good = false;
+  if (request.method == "CONNECT") {
+    good = co_await serve_connect(session, std::move(state), std::move(head));
+    co_return good ? Next::tunnel : Next::close;
+  }
+  session.pause().yield_to_drain(false);
+  RequestHandler handler(session, std::move(state), std::move(head), checks);
+  good = co_await handler.run();
+  session.pause().yield_to_drain(true);
+  co_return good && !session.worker().draining() ? Next::request : Next::close;
+}
+
+}  // namespace
+
+Task<bool> serve_http(ClientSession& session) {
+  policy::Duration silence = session.worker().snapshot()->config.proxy.limits.first_byte_timeout;
+  Next next = Next::request;
+  while (next == Next::request) {
+    const bool arrived = co_await session.await_bytes(silence);
+    if (!arrived) break;
+    next = co_await serve_one(session);
+    silence = session.worker().snapshot()->config.proxy.limits.idle_timeout;
+  }
+  if (next == Next::tunnel) co_return true;
+  if (session.over_tls() && !session.client().stream().abandoned()) {
+    session.client().stream().end_writing();
+  }
+  co_return false;
+}
+
+}  // namespace iron::proxy

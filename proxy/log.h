@@ -1,0 +1,87 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "policy/result.h"
+#include "policy/warnings.h"
+
+namespace iron::proxy {
+
+class LogWriter;
+
+enum class Level { debug, info, warn, error };
+
+/// One attribute of a log record.
+struct Attribute {
+  std::string_view name;
+  std::variant<std::string_view, std::int64_t, bool, std::span<const std::string>> value;
+};
+
+/// Writes JSON lines: operational records to stderr, request records to stderr or `log.audit_path`.
+/// Lines go whole into a bounded buffer; one writer thread drains it, so that a slow or dead reader
+/// never blocks a worker (docs/records.md). Thread safe.
+class Log {
+ public:
+  struct Options {
+    Level level = Level::info;
+    std::size_t buffer_bytes = 64u << 20;
+    bool drop_when_full = false;
+    int stderr_fd = 2;  ///< where operational records go; another descriptor in tests
+    /// Records are kept until start() or flush(), and no thread exists before.
+    bool deferred = false;
+  };
+  explicit Log(const Options& options);
+  /// Flushes for one second at most.
+  ~Log();
+  Log(const Log&) = delete;
+
+  /// Starts the writer thread of a deferred log.
+  void start();
+
+  bool enabled(Level level) const { return level >= options_.level; }
+  /// A complete operational record: time, level, msg, attributes.
+  void write(Level level,
+             std::string_view message,
+             std::initializer_list<Attribute> attributes = {});
+  void write(Level level, std::string_view message, std::span<const Attribute> attributes);
+  void write(const policy::ConfigWarning& warning);
+  /// Memory ran out or an invariant broke, and a session ended by that exception. Never throws.
+  void session_failed(const std::exception_ptr& failure) noexcept;
+  /// Makes what write() keeps for each thread; then it needs nothing that the C library aborts
+  /// without.
+  void prepare_thread();
+
+  /// A rendered request record (one line with its line feed). `level` filters.
+  void request_record(Level level, std::string_view line);
+  /// True while the buffer is full and `log.when_full` is `wait`: new requests are to wait.
+  bool full() const { return full_.load(std::memory_order_relaxed); }
+
+  /// Opens or reopens `log.audit_path` (0600, O_NOFOLLOW, append); an empty path sends request
+  /// records to stderr again. Fails with `opening log.audit_path: open <path>: <strerror>`; the old
+  /// file stays then.
+  Result<void> set_audit_path(const std::string& path);
+  /// Waits until everything written so far left, or `milliseconds` passed. False on timeout.
+  bool flush(int milliseconds);
+
+ private:
+  Options options_;
+  std::atomic<bool> full_{false};
+  std::unique_ptr<LogWriter> writer_;
+};
+
+/// Appends `"time":"…"` in the form of docs/records.md: RFC 3339, local offset, nanoseconds without
+/// trailing zeros.
+void append_record_time(std::string& out);
+std::string_view level_name(Level level);
+/// `debug`, `info`, `warn`, `error` as in `log.level`.
+std::optional<Level> parse_level(std::string_view text);
+
+}  // namespace iron::proxy

@@ -1,0 +1,137 @@
+#include "proxy/log_sink.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace iron::proxy {
+namespace {
+
+constexpr std::chrono::milliseconds kFirstRetry{10};
+constexpr std::chrono::milliseconds kLastRetry{1000};
+// poll() promises room for this much on a pipe, so that a blocking write of it returns.
+constexpr std::size_t kPromisedBytes = 4096;
+
+// The non-blocking flag of an inherited descriptor belongs to everybody who holds it; a description
+// of our own has its own flag.
+int reopen_nonblocking(int descriptor) {
+  const std::string path = "/proc/self/fd/" + std::to_string(descriptor);
+  return ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | O_APPEND);
+}
+
+}  // namespace
+
+LogSink::LogSink(int descriptor, Ownership ownership)
+    : descriptor_(descriptor), owned_(ownership == Ownership::owned) {
+  struct stat info{};
+  if (::fstat(descriptor, &info) != 0) return;
+  if (S_ISSOCK(info.st_mode)) {
+    kind_ = Kind::socket;
+  } else if (S_ISFIFO(info.st_mode) || ::isatty(descriptor) == 1) {
+    kind_ = Kind::polled;
+    if (owned_) {
+      kind_ = Kind::nonblocking;
+    } else if (const int own = reopen_nonblocking(descriptor); own >= 0) {
+      kind_ = Kind::nonblocking;
+      descriptor_ = own;
+      owned_ = true;
+    }
+  }
+}
+
+LogSink::~LogSink() {
+  if (owned_) ::close(descriptor_);
+}
+
+void LogSink::put(std::string&& chunk) { queue_.emplace_back().bytes = std::move(chunk); }
+
+void LogSink::put_report(std::string line) {
+  auto place = queue_.begin();
+  if (!queue_.empty()) {
+    Chunk& first = queue_.front();
+    first.bytes.erase(0, std::exchange(offset_, 0));
+    if (mid_line_) {
+      const std::size_t end = first.bytes.find('\n') + 1;
+      Chunk rest{first.bytes.substr(end), first.report};
+      first.bytes.resize(end);
+      place = queue_.begin() + 1;
+      if (!rest.bytes.empty()) place = queue_.insert(place, std::move(rest));
+    }
+  }
+  queue_.insert(place, {std::move(line), true});
+}
+
+LogSink::Progress LogSink::drain(std::size_t limit, Attempt attempt) {
+  Progress progress;
+  if (failing_ && attempt == Attempt::when_due && Clock::now() < retry_at_) return progress;
+  while (!queue_.empty() && progress.settled < limit) {
+    Chunk& chunk = queue_.front();
+    const long count = write_some(chunk.bytes.data() + offset_, chunk.bytes.size() - offset_);
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        progress.blocked = true;
+      } else {
+        give_up(progress);
+      }
+      break;
+    }
+    failing_ = false;
+    backoff_ = {};
+    offset_ += static_cast<std::size_t>(count);
+    if (offset_ > 0) mid_line_ = chunk.bytes[offset_ - 1] != '\n';
+    if (!chunk.report) progress.settled += static_cast<std::size_t>(count);
+    if (offset_ < chunk.bytes.size()) continue;
+    if (chunk.report) {
+      progress.report_written = true;
+    } else {
+      progress.spent.push_back(std::move(chunk.bytes));
+    }
+    queue_.pop_front();
+    offset_ = 0;
+  }
+  return progress;
+}
+
+long LogSink::write_some(const char* data, std::size_t size) const {
+  if (kind_ == Kind::socket) return ::send(descriptor_, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (kind_ == Kind::polled) {
+    pollfd ready{descriptor_, POLLOUT, 0};
+    if (::poll(&ready, 1, 0) == 0) {
+      errno = EAGAIN;
+      return -1;
+    }
+    return ::write(descriptor_, data, std::min(size, kPromisedBytes));
+  }
+  return ::write(descriptor_, data, size);
+}
+
+void LogSink::give_up(Progress& progress) {
+  Chunk rest;
+  if (mid_line_) {
+    const Chunk& first = queue_.front();
+    const std::size_t end = first.bytes.find('\n', offset_);
+    rest = {first.bytes.substr(offset_, end + 1 - offset_), first.report};
+    offset_ = end + 1;
+  }
+  for (const Chunk& chunk : queue_) {
+    const auto begin = chunk.bytes.begin() + static_cast<std::ptrdiff_t>(offset_);
+    offset_ = 0;
+    if (chunk.report) continue;
+    progress.settled += static_cast<std::size_t>(chunk.bytes.end() - begin);
+    progress.lost += static_cast<std::uint64_t>(std::count(begin, chunk.bytes.end(), '\n'));
+  }
+  queue_.clear();
+  failing_ = true;
+  backoff_ = std::clamp<Clock::duration>(backoff_ * 2, kFirstRetry, kLastRetry);
+  retry_at_ = Clock::now() + backoff_;
+  if (!rest.bytes.empty()) queue_.push_back(std::move(rest));
+}
+
+}  // namespace iron::proxy

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <chrono>
+#include <coroutine>
+#include <utility>
+
+#include "proxy/intrusive_list.h"
+
+namespace iron::proxy {
+
+class Worker;
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+/// Told once per sleep that it has become a long one, so that what is only needed while busy can be
+/// given back.
+class LongSleep {
+ public:
+  virtual ~LongSleep() = default;
+  virtual void on_long_sleep() = 0;
+};
+
+/// The one thing a session sleeps on. It tries its operations; if none makes progress it arms what
+/// it waits for (Connection::want) and awaits its Pause. Whatever happens (readiness, a deadline, a
+/// result from another thread, the end of the drain) wakes it, and it tries again. Waking too often
+/// is harmless.
+class Pause : public ListNode {
+ public:
+  explicit Pause(Worker& worker);
+  ~Pause();
+
+  bool await_ready() { return std::exchange(signalled_, false); }
+  void await_suspend(std::coroutine_handle<> handle) {
+    waiting_ = handle;
+    ticks_slept_ = 0;
+  }
+  void await_resume() { signalled_ = false; }
+
+  /// Resumes the sleeper, or keeps its next sleep from happening. Only from the worker's event
+  /// handlers.
+  void wake();
+  /// From then on expired() holds, until the next call. Times come from the worker's clock.
+  void set_deadline(SteadyTime when);
+  void set_timeout(std::chrono::nanoseconds from_now);
+  void clear_deadline();
+  bool expired() const { return expired_; }
+  /// While set, the beginning of the drain ends the wait too: nothing that counts is in flight.
+  void yield_to_drain(bool yields) { yields_to_drain_ = yields; }
+  bool yields_to_drain() const { return yields_to_drain_; }
+  void set_long_sleep(LongSleep* listener) { long_sleep_ = listener; }
+  Worker& worker() const { return worker_; }
+
+ private:
+  friend class Worker;
+  Worker& worker_;
+  std::coroutine_handle<> waiting_;
+  SteadyTime deadline_ = SteadyTime::max();
+  LongSleep* long_sleep_ = nullptr;
+  unsigned ticks_slept_ = 0;
+  bool signalled_ = false;
+  bool expired_ = false;
+  bool yields_to_drain_ = false;
+};
+
+}  // namespace iron::proxy

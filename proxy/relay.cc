@@ -1,0 +1,81 @@
+#include "proxy/relay.h"
+
+#include "proxy/worker.h"
+
+namespace iron::proxy {
+namespace {
+
+enum class FlowStep { idle, moved, failed };
+
+/// Moves what can be moved in one direction now.
+FlowStep advance(RelayFlow& flow, BufferPool& buffers, bool sensitive) {
+  FlowStep step = FlowStep::idle;
+  while (true) {
+    while (!flow.buffer.empty()) {
+      const IoResult result = flow.to->write({flow.buffer.data(), flow.buffer.size()});
+      if (result.status == Io::want_read || result.status == Io::want_write) return step;
+      if (result.status != Io::ok) return FlowStep::failed;
+      flow.buffer.consume(result.size);
+      flow.bytes += result.size;
+      step = FlowStep::moved;
+    }
+    if (!flow.reading) {
+      if (!std::exchange(flow.ended, true)) {
+        flow.to->stream().end_writing();
+        step = FlowStep::moved;
+      }
+      flow.buffer.release();
+      return step;
+    }
+    if (!flow.from->maybe_readable()) {
+      flow.buffer.release();
+      flow.from->arm_read();
+      return step;
+    }
+    if (!flow.buffer.held()) flow.buffer = buffers.take(BufferPool::kLarge);
+    if (sensitive) flow.buffer.set_sensitive();
+    while (!flow.buffer.space().empty()) {
+      const IoResult result = flow.from->read(flow.buffer.space());
+      if (result.status == Io::ok) {
+        flow.buffer.fill(result.size);
+        continue;
+      }
+      if (result.status == Io::eof) flow.reading = false;
+      if (result.status == Io::error) return FlowStep::failed;
+      break;
+    }
+    if (flow.buffer.empty() && flow.reading) {
+      flow.buffer.release();
+      return step;
+    }
+  }
+}
+
+}  // namespace
+
+Task<std::string> relay(
+    Pause& pause, BufferPool& buffers, RelayFlow& up, RelayFlow& down, const RelayRules& rules) {
+  bool end_timed = false;
+  while (true) {
+    const FlowStep first = advance(up, buffers, false);
+    const FlowStep second = advance(down, buffers, rules.sensitive);
+    if (first == FlowStep::failed) co_return "client to upstream failed";
+    if (second == FlowStep::failed) co_return "upstream to client failed";
+    if (up.ended && down.ended) co_return std::string();
+    if (!rules.half_close && (up.ended || down.ended)) co_return std::string();
+    const bool waits_to_write = !up.buffer.empty() || !down.buffer.empty();
+    const bool one_ended = up.ended || down.ended;
+    if (one_ended && !std::exchange(end_timed, true)) {
+      pause.set_timeout(rules.after_end);
+    } else if (!end_timed && waits_to_write) {
+      if (first == FlowStep::moved || second == FlowStep::moved) pause.set_timeout(rules.stall);
+    } else if (!end_timed) {
+      pause.clear_deadline();
+    }
+    co_await pause;
+    if (pause.expired()) co_return one_ended ? "" : "peer stalled";
+    if (pause.worker().cut()) co_return "shutting down";
+  }
+}
+
+}  // namespace iron::proxy

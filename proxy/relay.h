@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+
+#include "proxy/buffers.h"
+#include "proxy/connection.h"
+
+namespace iron::proxy {
+
+/// One direction of a byte relay.
+struct RelayFlow {
+  Connection* from = nullptr;
+  Connection* to = nullptr;
+  Buffer buffer;            ///< may hold bytes already
+  std::uint64_t bytes = 0;  ///< written so far
+  bool ended = false;       ///< `from` ended and `to` was told
+  bool reading = true;      ///< `from` has not ended
+};
+
+struct RelayRules {
+  bool half_close = true;  ///< the other direction goes on after an end
+  /// Both sides close this long after one side of a TLS connection ended.
+  std::chrono::nanoseconds after_end = std::chrono::seconds(60);
+  std::chrono::nanoseconds stall{};  ///< no progress while something waits to be written
+  bool sensitive = false;            ///< what the upstream sends may hold a key: buffers are wiped
+};
+
+/// Copies both ways with back-pressure until both directions ended, one failed, or the drain is
+/// over. A direction without bytes holds no buffer. Returns what ended it, for the log; empty when
+/// both ended properly.
+Task<std::string> relay(
+    Pause& pause, BufferPool& buffers, RelayFlow& up, RelayFlow& down, const RelayRules& rules);
+
+}  // namespace iron::proxy

@@ -1,0 +1,417 @@
+#include "proxy/request_handler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "policy/path.h"
+#include "proxy/worker.h"
+#include "transforms/rewrite.h"
+
+namespace iron::proxy {
+namespace {
+
+constexpr std::size_t kBodyGrowth = 4;
+constexpr std::size_t kDrainBytes = 256 * 1024;
+constexpr auto kDrainTime = std::chrono::seconds(5);
+constexpr std::string_view kBodyTooLarge = "request body exceeds max_request_body_bytes";
+
+std::int64_t nanoseconds_since(SteadyTime begin) {
+  return std::chrono::nanoseconds(std::chrono::steady_clock::now() - begin).count();
+}
+
+bool holds_encoded_separator(std::string_view raw) {
+  for (std::size_t at = raw.find('%'); at != raw.npos; at = raw.find('%', at + 1)) {
+    const std::string_view escape = raw.substr(at + 1, 2);
+    if (iequals(escape, "2f") || iequals(escape, "5c")) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+RequestHandler::RequestHandler(ClientSession& session,
+                               RequestStatePtr state,
+                               Buffer head,
+                               const RequestChecks& checks)
+    : session_(session),
+      worker_(session.worker()),
+      state_(std::move(state)),
+      head_(std::move(head)),
+      snapshot_(worker_.snapshot()),
+      framing_(checks.framing),
+      body_(checks.framing),
+      body_share_(worker_.services().body_budget),
+      host_text_(checks.host != nullptr ? checks.host->value : std::string_view()),
+      expects_continue_(checks.expects_continue && state_->exchange.request.minor_version == 1 &&
+                        checks.framing.kind != BodyFraming::Kind::none),
+      began_(std::chrono::steady_clock::now()) {}
+
+RequestHandler::~RequestHandler() { session_.set_body(nullptr); }
+
+Task<bool> RequestHandler::run() {
+  session_.request_complete(body_.done());
+  session_.set_body(&body_);
+  hop_by_hop_ = read_connection(exchange().request.headers);
+  const HeadFault fault = read_target();
+  if (fault != HeadFault::none) {
+    const bool closed = co_await refuse_closing(fault);
+    co_return closed;
+  }
+  if (!fill_exchange()) {
+    const bool closed = co_await refuse_closing(HeadFault::malformed);
+    co_return closed;
+  }
+  const std::string_view refusal = refusal_before_policy();
+  if (!refusal.empty()) {
+    const bool keep = co_await refuse(refusal);
+    co_return keep;
+  }
+  exchange().upgrade = is_websocket_upgrade(exchange().request, framing_);
+  strip_request(exchange().request.headers, exchange().upgrade);
+  if (config().proxy.pin_tunnel_target && session_.tunnel() != nullptr) {
+    const policy::Authority& pinned = session_.tunnel()->authority;
+    fill_target();
+    if (pinned.host != state_->target.host || pinned.port != state_->target.port) {
+      exchange().denial_reason = "pin_tunnel_target: not the host and port of the tunnel";
+      const bool keep = co_await deny("pin_tunnel_target");
+      co_return keep;
+    }
+  }
+  const bool keep = co_await run_policy();
+  co_return keep;
+}
+
+/// Takes the target apart (RFC 9112 section 3.2): origin form, absolute form, or `*` with OPTIONS.
+HeadFault RequestHandler::read_target() {
+  transforms::Exchange& ex = exchange();
+  std::string_view target = ex.request.target;
+  ex.client_tls = session_.over_tls();
+  if (target.front() != '/' && target != "*") {
+    const std::size_t colon = target.find("://");
+    if (colon == target.npos) return HeadFault::malformed;
+    const std::string_view scheme = target.substr(0, colon);
+    if (!iequals(scheme, "http") && !(ex.client_tls && iequals(scheme, "https"))) {
+      return HeadFault::malformed;
+    }
+    target.remove_prefix(colon + 3);
+    const std::size_t end = std::min(target.find('/'), target.find('?'));
+    host_text_ = target.substr(0, end);
+    if (host_text_.empty()) return HeadFault::malformed_host;
+    target = end == target.npos ? std::string_view() : target.substr(end);
+  } else if (target == "*" && ex.request.method != "OPTIONS") {
+    return HeadFault::malformed;
+  }
+  const std::size_t query = target.find('?');
+  ex.raw_path = target.substr(0, query);
+  ex.has_query = query != target.npos;
+  ex.raw_query = ex.has_query ? target.substr(query + 1) : std::string_view();
+  return ex.authority.assign(host_text_) ? HeadFault::none : HeadFault::malformed_host;
+}
+
+bool RequestHandler::fill_exchange() {
+  transforms::Exchange& ex = exchange();
+  if (!policy::percent_decode(ex.raw_path, ex.path)) return false;
+  ex.path_kept.reset();
+  if (holds_encoded_separator(ex.raw_path)) {
+    policy::decode_keeping_separators(ex.raw_path, ex.path_kept.emplace());
+  }
+  ex.mode = transforms::Mode::mitm;
+  ex.remote_address = session_.remote_address();
+  ex.body.present = framing_.kind != BodyFraming::Kind::none;
+  return true;
+}
+
+policy::DotSegments RequestHandler::dot_segments() const {
+  return config().proxy.strict_paths ? policy::DotSegments::strict : policy::DotSegments::plain;
+}
+
+/// Text of the record's `error` for what is refused before policy, empty if nothing is.
+std::string_view RequestHandler::refusal_before_policy() {
+  const transforms::Exchange& ex = exchange();
+  if (ex.authority.host.empty()) return "missing Host header";
+  if (policy::has_dot_segments(ex.path, dot_segments())) return "path contains dot segments";
+  if (session_.over_tls() && ex.authority.host != session_.client().stream().server_name()) {
+    worker_.services().log.write(Level::warn, "SNI/Host mismatch",
+                                 {{"sni", session_.client().stream().sni()}, {"host", host_text_}});
+    return "SNI and Host header mismatch";
+  }
+  return {};
+}
+
+AnswerContext RequestHandler::answer_context(bool close) const {
+  AnswerContext context;
+  context.minor_version = state_->exchange.request.minor_version;
+  context.head_method = state_->exchange.request.method == "HEAD";
+  context.close = close;
+  context.keep_alive_10 = context.minor_version == 0 && !close;
+  if (snapshot_->config.proxy.explain_denials)
+    context.denial_reason = state_->exchange.denial_reason;
+  return context;
+}
+
+bool RequestHandler::wants_close() const {
+  const bool persistent = state_->exchange.request.minor_version == 1
+                              ? !hop_by_hop_.close
+                              : hop_by_hop_.keep_alive && !hop_by_hop_.close;
+  return !persistent || worker_.draining() ||
+         session_.client_state() != ClientSession::ClientState::present;
+}
+
+/// An answer of ours comes before the rest of the body: whether that rest is too much to read.
+bool RequestHandler::body_will_be_dropped() const {
+  if (body_.done()) return false;
+  return (expects_continue_ && !continue_sent_) || body_.remaining() > kDrainBytes;
+}
+
+Task<bool> RequestHandler::refuse_closing(HeadFault fault) {
+  const HeadRefusal answer = head_refusal(fault);
+  ClientSession::Refusal refusal;
+  refusal.host = host_text_;
+  refusal.method = exchange().request.method;
+  refusal.path = exchange().request.target.substr(0, exchange().request.target.find('?'));
+  refusal.error = answer.record_error;
+  refusal.status = answer.status;
+  refusal.duration_ns = nanoseconds_since(began_);
+  session_.record_refusal(refusal);
+  const bool sent = co_await session_.send(answer.answer);
+  if (sent) co_await session_.linger();
+  co_return false;
+}
+
+Task<bool> RequestHandler::refuse(std::string_view error) {
+  const bool close = wants_close() || body_will_be_dropped();
+  std::string body(error);
+  body.push_back('\n');
+  exchange().denial_reason = "protocol: " + std::string(error);
+  const std::string answer = text_answer(400, "Bad Request", body, answer_context(close));
+  ClientSession::Refusal refusal;
+  refusal.host = host_text_;
+  refusal.method = exchange().request.method;
+  refusal.path = exchange().path;
+  refusal.error = error;
+  refusal.duration_ns = nanoseconds_since(began_);
+  session_.record_refusal(refusal);
+  const bool sent = co_await session_.send(answer);
+  if (!sent) co_return false;
+  const bool keep = co_await finish_request_body(close);
+  co_return keep;
+}
+
+Task<bool> RequestHandler::run_policy() {
+  using Progress = transforms::Pipeline::Progress;
+  transforms::BodyNeed need;
+  while (true) {
+    const Progress progress = snapshot_->pipeline->run_request(exchange(), need);
+    if (progress == Progress::need_body) {
+      const Result<void> loaded = co_await load_body(need);
+      if (loaded.has_value()) continue;
+      const Fault fault = loaded.error().fault;
+      if (fault == Fault::body_too_large || fault == Fault::no_budget) {
+        snapshot_->pipeline->fail_body(exchange(), loaded.error().text);
+      }
+      const bool keep = co_await answer_failure(loaded.error());
+      co_return keep;
+    }
+    if (progress == Progress::rejected) {
+      const bool keep = co_await deny(exchange().rejected_by);
+      co_return keep;
+    }
+    if (progress == Progress::failed) {
+      const bool keep = co_await answer_failure(fail(exchange().error));
+      co_return keep;
+    }
+    break;
+  }
+  if (exchange().body.failed) {
+    const bool keep = co_await answer_failure(fail("unexpected EOF", Fault::client_gone));
+    co_return keep;
+  }
+  Result<void> writable = transforms::check_fields(exchange());
+  if (writable.has_value()) {
+    writable = transforms::check_target(exchange(), dot_segments());
+  }
+  if (writable.has_error()) {
+    const bool keep = co_await answer_failure(writable.error());
+    co_return keep;
+  }
+  secret_sent_ = exchange().holds_secret();
+  if (snapshot_->pipeline->scrubs()) scrub_ = AnswerScrub::of(*snapshot_->pipeline, exchange());
+  if (scrub_ != nullptr) {
+    if (iequals(exchange().request.method, "TRACE")) {
+      const bool keep = co_await refuse_trace();
+      co_return keep;
+    }
+    AnswerScrub::prepare_request(exchange().request.headers);
+  }
+  fill_target();
+  if (exchange().upgrade) {
+    const bool keep = co_await upgrade();
+    co_return keep;
+  }
+  const bool keep = co_await forward();
+  co_return keep;
+}
+
+/// Where the request goes. Inside a tunnel to `host:P`, a Host without port that is the tunnel's
+/// host means P.
+void RequestHandler::fill_target() {
+  UpstreamTarget& target = state_->target;
+  const policy::Authority& authority = exchange().authority;
+  target.tls = session_.over_tls();
+  target.host = authority.host;
+  target.literal = authority.literal;
+  const Tunnel* tunnel = session_.tunnel();
+  if (authority.port) {
+    target.port = *authority.port;
+  } else if (tunnel != nullptr && tunnel->authority.host == authority.host) {
+    target.port = *tunnel->authority.port;
+  } else {
+    target.port = target.tls ? 443 : 80;
+  }
+}
+
+Task<bool> RequestHandler::send_continue() {
+  if (!expects_continue_ || std::exchange(continue_sent_, true)) co_return true;
+  const bool sent = co_await session_.send(kContinue);
+  co_return sent;
+}
+
+/// Reads what a transform must see of the body, within the limit of one body and the budget of all.
+Task<Result<void>> RequestHandler::load_body(transforms::BodyNeed need) {
+  const std::int64_t limit = config().proxy.max_request_body_bytes;
+  const std::uint64_t most =
+      limit > 0 && need.whole ? static_cast<std::uint64_t>(limit) : UINT64_MAX;
+  if (body_.remaining() > most) co_return fail(std::string(kBodyTooLarge), Fault::body_too_large);
+  const std::uint64_t wanted = need.whole ? UINT64_MAX : need.prefix;
+  const bool continued = co_await send_continue();
+  if (!continued) co_return fail("client gone", Fault::client_gone);
+  if (!loaded_body_.held()) loaded_body_ = worker_.buffers().take(BufferPool::kSmall);
+  while (!body_.done() && !exchange().body.failed && loaded_body_.size() < wanted) {
+    Buffer& input = session_.input();
+    if (input.empty()) {
+      pause().set_timeout(config().proxy.limits.stall_timeout);
+      const Io read = co_await session_.read_more(BufferPool::kLarge);
+      if (read != Io::ok) {
+        // Transforms say so in the record; the request itself ends after them.
+        exchange().body.failed = true;
+        continue;
+      }
+    }
+    const BodyReader::Piece piece = body_.next(input.view());
+    if (piece.fault) co_return fail("invalid byte in chunk length", Fault::bad_request);
+    if (loaded_body_.size() + piece.data.size() > most) {
+      co_return fail(std::string(kBodyTooLarge), Fault::body_too_large);
+    }
+    if (loaded_body_.space().size() < piece.data.size()) {
+      const std::size_t size =
+          std::max(loaded_body_.capacity() * kBodyGrowth, loaded_body_.size() + piece.data.size());
+      if (!body_share_.hold(static_cast<std::int64_t>(size))) {
+        co_return fail("body budget exhausted", Fault::no_budget);
+      }
+      loaded_body_.grow(size);
+    }
+    loaded_body_.append(piece.data);
+    request_bytes_ += piece.data.size();
+    input.consume(piece.consumed);
+  }
+  pause().clear_deadline();
+  session_.request_complete(body_.done());
+  exchange().body.loaded = true;
+  exchange().body.complete = body_.done();
+  exchange().body.bytes = loaded_body_.view();
+  co_return Result<void>();
+}
+
+Task<bool> RequestHandler::deny(std::string_view rejected_by) {
+  exchange().rejected_by = rejected_by;
+  const bool close = wants_close() || body_will_be_dropped();
+  const bool keep = co_await send_own_answer(forbidden_answer(answer_context(close)), 403,
+                                             Action::reject, {}, close);
+  co_return keep;
+}
+
+Task<bool> RequestHandler::answer_failure(Error error) {
+  const bool cut = worker_.cut();
+  if (error.fault == Fault::client_gone || cut) {
+    write_record(Action::client_cancel, 200, {});
+    session_.client().stream().reset_on_close();
+    co_return false;
+  }
+  std::string reason;
+  if (config().proxy.explain_denials) reason = "upstream: failed";
+  if (error.fault == Fault::body_too_large || error.fault == Fault::no_budget) {
+    const bool budget = error.fault == Fault::no_budget;
+    // What was held must not be kept from others while this client takes its answer.
+    exchange().body = {};
+    loaded_body_.release();
+    body_share_.reset();
+    const bool keep = co_await send_own_answer(
+        closing_answer(budget ? "503 Service Unavailable" : "413 Request Entity Too Large"),
+        budget ? 503 : 413, Action::error, error.text, true);
+    co_return keep;
+  }
+  if (exchange().denial_reason.empty()) exchange().denial_reason = reason;
+  const bool close = wants_close() || body_will_be_dropped() || error.fault == Fault::bad_request;
+  const bool keep = co_await send_own_answer(
+      text_answer(502, "Bad Gateway", "bad gateway\n", answer_context(close)), 502, Action::error,
+      error.text, close);
+  co_return keep;
+}
+
+Task<bool> RequestHandler::send_own_answer(
+    std::string answer, int status, Action action, std::string_view error, bool must_close) {
+  // The record stands in the log before the client can act on the answer.
+  write_record(action, status, error);
+  const bool sent = co_await session_.send(answer);
+  if (!sent) co_return false;
+  const bool keep = co_await finish_request_body(must_close);
+  co_return keep;
+}
+
+/// After an early answer: reads a bounded rest of the body so that the connection can go on, else
+/// ends it properly.
+Task<bool> RequestHandler::finish_request_body(bool must_close) {
+  if (!must_close) {
+    std::size_t dropped = 0;
+    pause().set_timeout(kDrainTime);
+    while (!body_.done() && dropped < kDrainBytes) {
+      Buffer& input = session_.input();
+      if (input.empty()) {
+        const Io read = co_await session_.read_more(BufferPool::kLarge);
+        if (read != Io::ok) break;
+      }
+      const BodyReader::Piece piece = body_.next(input.view());
+      if (piece.fault) break;
+      dropped += piece.consumed;
+      input.consume(piece.consumed);
+    }
+    pause().clear_deadline();
+    if (body_.done()) co_return true;
+  }
+  co_await session_.linger();
+  co_return false;
+}
+
+void RequestHandler::write_record(Action action, int status, std::string_view error) {
+  const transforms::Exchange& ex = exchange();
+  Record record;
+  record.host = host_text_;
+  record.method = ex.request.method;
+  record.path = ex.path;
+  record.sni =
+      session_.over_tls() ? std::string_view(session_.client().stream().sni()) : std::string_view();
+  record.action = action;
+  record.status_code = status;
+  record.duration_ns = nanoseconds_since(began_);
+  record.request_bytes = request_bytes_;
+  record.response_bytes = response_bytes_;
+  record.upstream_addr = state_->upstream_address;
+  record.upstream_ns = upstream_ns_;
+  record.tls = session_.tls_info();
+  if (action == Action::reject) record.rejected_by = ex.rejected_by;
+  record.error = error;
+  record.exchange = &ex;
+  session_.write_record(record);
+}
+
+}  // namespace iron::proxy

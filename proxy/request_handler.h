@@ -1,0 +1,98 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "policy/result.h"
+#include "proxy/answer_scrub.h"
+#include "proxy/answers.h"
+#include "proxy/body_reader.h"
+#include "proxy/client_session.h"
+#include "proxy/header_rules.h"
+#include "proxy/request_state.h"
+#include "proxy/round_trip.h"
+#include "proxy/services.h"
+#include "proxy/upload.h"
+#include "proxy/upstream_pool.h"
+
+namespace iron::proxy {
+
+/// One request from its complete head to its record. Lives in the frame of the session's loop; see
+/// docs/life-of-a-request.md for the walk. Split over request_handler.cc (checks, policy, answers
+/// of our own), forward.cc (to the upstream and back) and websocket.cc.
+class RequestHandler {
+ public:
+  RequestHandler(ClientSession& session,
+                 RequestStatePtr state,
+                 Buffer head,
+                 const RequestChecks& checks);
+  ~RequestHandler();
+  /// Serves it. True if the connection can carry another request.
+  Task<bool> run();
+
+ private:
+  transforms::Exchange& exchange() { return state_->exchange; }
+  const policy::Config& config() const { return snapshot_->config; }
+  Pause& pause() { return session_.pause(); }
+
+  // request_handler.cc
+  HeadFault read_target();
+  bool fill_exchange();
+  policy::DotSegments dot_segments() const;
+  std::string_view refusal_before_policy();
+  Task<bool> refuse(std::string_view error);
+  Task<bool> refuse_closing(HeadFault fault);
+  Task<bool> run_policy();
+  Task<Result<void>> load_body(transforms::BodyNeed need);
+  Task<bool> deny(std::string_view rejected_by);
+  /// Answers a failure of policy or upstream and records it.
+  Task<bool> answer_failure(Error error);
+  Task<bool> send_own_answer(
+      std::string answer, int status, Action action, std::string_view error, bool must_close);
+  Task<bool> finish_request_body(bool must_close);
+  Task<bool> send_continue();
+  /// The answer may show a key.
+  bool sensitive() const { return secret_sent_ || scrub_ != nullptr; }
+  bool wants_close() const;
+  AnswerContext answer_context(bool close) const;
+  bool body_will_be_dropped() const;
+  void write_record(Action action, int status, std::string_view error);
+  void fill_target();
+
+  // forward.cc
+  Task<bool> forward();
+  enum class Source { pool_or_dial, dial };
+  Task<Result<UpstreamPtr>> acquire(Source source);
+  void compose(Upload& upload);
+  Task<Result<void>> exchange_heads(UpstreamConnection& upstream, Reply& reply);
+  bool repeatable() const;
+  FaultText fault_text() const;
+  Task<bool> refuse_trace();
+  Task<bool> deliver(UpstreamPtr upstream, Reply& reply);
+
+  // websocket.cc
+  Task<bool> upgrade();
+  Task<void> relay_websocket(UpstreamPtr upstream, Reply& reply);
+
+  ClientSession& session_;
+  Worker& worker_;
+  RequestStatePtr state_;
+  Buffer head_;
+  std::shared_ptr<const Snapshot> snapshot_;
+  BodyFraming framing_;
+  BodyReader body_;     ///< the client's body, as far as it was not loaded
+  Buffer loaded_body_;  ///< what a transform asked for
+  BodyShare body_share_;
+  std::string_view host_text_;  ///< as received, for Host and record
+  HopByHop hop_by_hop_;
+  bool expects_continue_ = false;
+  bool continue_sent_ = false;
+  bool secret_sent_ = false;
+  std::unique_ptr<AnswerScrub> scrub_;  ///< null: answers pass as they are
+  SteadyTime began_;
+  std::uint64_t request_bytes_ = 0, response_bytes_ = 0;
+  std::optional<std::int64_t> upstream_ns_;
+};
+
+}  // namespace iron::proxy

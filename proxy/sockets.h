@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "policy/config.h"
+#include "proxy/listener.h"
+
+namespace iron::proxy {
+
+/// A listener that cannot be had: `fatal error` with both texts in a row.
+struct ListenFailed {
+  static constexpr const char* kDns = "dns: ";
+  std::string what;  ///< ends with a colon and a blank
+  std::string reason;
+};
+
+/// The sockets of the configuration, bound in the order in which a conflict is to be reported.
+struct Sockets {
+  struct Bound {
+    Entry entry;
+    BoundSocket socket;
+  };
+  std::vector<Bound> traffic;
+  BoundSocket metrics, management, dns_udp, dns_tcp;
+};
+
+/// Throws ListenFailed.
+Sockets bind_all(const policy::Config& config);
+
+}  // namespace iron::proxy

@@ -1,0 +1,49 @@
+#include "proxy/start_warnings.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "policy/listen_address.h"
+
+namespace iron::proxy {
+namespace {
+
+void warn(std::vector<policy::ConfigWarning>& warnings, std::string key, std::string reason) {
+  policy::ConfigWarning warning;
+  warning.message = "risky setting";
+  warning.attributes = {{"key", std::move(key)}, {"reason", std::move(reason)}};
+  warnings.push_back(std::move(warning));
+}
+
+void check_file(const std::string& path,
+                const std::string& key,
+                std::vector<policy::ConfigWarning>& warnings) {
+  if (path.empty()) return;
+  struct stat link{};
+  struct stat file{};
+  if (::lstat(path.c_str(), &link) != 0 || ::stat(path.c_str(), &file) != 0) return;
+  if ((file.st_mode & (S_IRGRP | S_IROTH)) != 0) {
+    warn(warnings, key, path + " can be read by other users; use chmod 600");
+  }
+  const bool foreign = link.st_uid != ::geteuid() && link.st_uid != 0;
+  if (S_ISLNK(link.st_mode) && foreign) {
+    warn(warnings, key, path + " is a link that belongs to another user");
+  }
+}
+
+}  // namespace
+
+void add_start_warnings(const policy::Config& config,
+                        std::vector<policy::ConfigWarning>& warnings) {
+  if (!config.tls.sni_only()) check_file(config.tls.ca_key, "tls.ca_key", warnings);
+  check_file(config.path, "-config", warnings);
+  const auto metrics = policy::split_host_port(config.metrics.listen);
+  if (metrics.has_error()) return;
+  if (metrics->host.empty() || metrics->host == "0.0.0.0" || metrics->host == "::") {
+    warn(warnings, "metrics.listen", "listens on every address; sandboxes may reach it");
+  }
+}
+
+}  // namespace iron::proxy

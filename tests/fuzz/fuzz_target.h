@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+/// Defines a fuzz target: `FUZZ_TARGET(name) { … }` gets the bytes as `input`. With libFuzzer each
+/// target is a program of its own, else all of them are in fuzz_corpora, which replays corpora
+/// (replay_main.cc).
+#ifdef IRON_FUZZ
+#define FUZZ_TARGET(name)                                                             \
+  namespace iron::fuzz {                                                              \
+  void name(std::string_view input);                                                  \
+  }                                                                                   \
+  extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) { \
+    iron::fuzz::name({reinterpret_cast<const char*>(data), size});                    \
+    return 0;                                                                         \
+  }                                                                                   \
+  void iron::fuzz::name(std::string_view input)
+#else
+#define FUZZ_TARGET(name)            \
+  namespace iron::fuzz {             \
+  void name(std::string_view input); \
+  }                                  \
+  void iron::fuzz::name(std::string_view input)
+#endif
+
+/// Ends the process where a property does not hold; in every build type.
+#define FUZZ_CHECK(condition) \
+  ((condition) ? void() : iron::fuzz::violated(__FILE__, __LINE__, #condition))
+
+namespace iron::fuzz {
+
+[[noreturn]] void violated(const char* file, int line, const char* property);
+
+/// Takes an input apart. Numbers come from its end, so that what stays in front is the text
+/// itself, as a seed file and a dictionary would have it.
+class Cutter {
+ public:
+  explicit Cutter(std::string_view input) : rest_(input) {}
+  std::uint8_t number();
+  /// A number from 0 to `most`.
+  std::size_t up_to(std::size_t most);
+  bool flag() { return (number() & 1U) != 0; }
+  /// What lies before the next `separator`, which goes too; everything if there is none.
+  std::string_view text(char separator = '\n');
+  std::string_view rest() const { return rest_; }
+
+ private:
+  std::string_view rest_;
+};
+
+/// Some places to cut `size` bytes at: all for short inputs, a spread of them for long ones.
+class Cuts {
+ public:
+  explicit Cuts(std::size_t size) : size_(size), step_(size <= 64 ? 1 : size / 61) {}
+  /// Calls `each(place)` with places from 0 to size.
+  template <class Each>
+  void operator()(Each each) const {
+    for (std::size_t at = 0; at < size_; at += step_) each(at);
+    each(size_);
+  }
+
+ private:
+  std::size_t size_, step_;
+};
+
+}  // namespace iron::fuzz

@@ -1,0 +1,23 @@
+set(policy_tests
+    deny_list_test.cc
+    glob_test.cc
+    go_flags_test.cc
+    host_index_test.cc
+    host_test.cc
+    http_message_test.cc
+    ip_address_test.cc
+    json_writer_test.cc
+    path_test.cc
+    rules_test.cc
+    secret_test.cc
+    config_test.cc
+    config_validate_test.cc
+    duration_test.cc
+    line_writer_test.cc
+    listen_address_test.cc
+    yaml_reader_test.cc
+)
+if(policy_tests)
+  list(TRANSFORM policy_tests PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/policy/)
+  iron_unit_tests(policy_tests SOURCES ${policy_tests} LIBRARIES iron::policy)
+endif()

@@ -1,0 +1,417 @@
+#include "proxy/header_rules.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proxy/answers.h"
+
+namespace iron::proxy {
+namespace {
+
+using transforms::Exchange;
+
+/// A parsed request whose bytes stay.
+struct Parsed {
+  explicit Parsed(std::string lines, std::string_view first_line = "GET /p?q HTTP/1.1")
+      : bytes(std::string(first_line) + "\r\n" + std::move(lines) + "\r\n") {
+    HeadParser parser(HeadParser::Kind::request);
+    const auto status = parser.parse(bytes, {}, exchange.request);
+    EXPECT_EQ(status, HeadParser::Status::complete) << bytes;
+    const std::string_view target = exchange.request.target;
+    const std::size_t query = target.find('?');
+    exchange.raw_path = target.substr(0, query);
+    exchange.has_query = query != target.npos;
+    if (exchange.has_query) exchange.raw_query = target.substr(query + 1);
+    checks = check_request(exchange.request);
+  }
+
+  std::string bytes;
+  Exchange exchange;
+  RequestChecks checks;
+};
+
+std::string lines_of(const Headers& headers) {
+  std::string lines;
+  for (const Field& field : headers.all()) {
+    lines.append(field.name).append(": ").append(field.value).append("\r\n");
+  }
+  return lines;
+}
+
+struct StripCase {
+  const char* name;
+  std::string before;
+  std::string after;
+};
+
+TEST(StripRequest, RemovesWhatIsMeantForThisHop) {
+  const StripCase rows[] = {
+      {"nothing to remove", "Host: h\r\nX: y\r\n", "Host: h\r\nX: y\r\n"},
+      {"the fixed ones",
+       "Host: h\r\nconnection: close\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\n"
+       "Proxy-Authenticate: x\r\nproxy-authorization: Basic x\r\nTrailer: A\r\nUpgrade: h2c\r\n"
+       "A: b\r\n",
+       "Host: h\r\nA: b\r\n"},
+      {"what Connection names",
+       "Host: h\r\nX-A: 1\r\nConnection: x-a , X-B\r\nx-b: 2\r\nX-C: 3\r\n",
+       "Host: h\r\nX-C: 3\r\n"},
+      {"what two Connection fields name, every copy",
+       "X-A: 1\r\nConnection: x-a\r\nHost: h\r\nX-a: 2\r\nConnection: close, X-B\r\nX-B: 3\r\n",
+       "Host: h\r\n"},
+      {"Host and framing stay",
+       "Host: h\r\nContent-Length: 2\r\nConnection: host, content-length\r\n",
+       "Host: h\r\nContent-Length: 2\r\n"},
+      {"the coding stays",
+       "Host: h\r\nTransfer-Encoding: chunked\r\nConnection: Transfer-Encoding\r\n",
+       "Host: h\r\nTransfer-Encoding: chunked\r\n"},
+      {"TE without trailers", "Host: h\r\nTE: gzip\r\n", "Host: h\r\n"},
+      {"TE with trailers", "Host: h\r\nTE: gzip, Trailers\r\nConnection: TE\r\n",
+       "Host: h\r\nTE: trailers\r\n"},
+      {"TE twice", "Host: h\r\nTE: trailers\r\nte: trailers\r\n", "Host: h\r\nTE: trailers\r\n"},
+      {"empty Connection", "Host: h\r\nConnection:\r\nX: y\r\n", "Host: h\r\nX: y\r\n"},
+      {"end-to-end fields with similar names",
+       "Host: h\r\nProxy-Status: x\r\nUpgrade-Insecure-Requests: 1\r\nTrailers: x\r\nTEX: 1\r\n",
+       "Host: h\r\nProxy-Status: x\r\nUpgrade-Insecure-Requests: 1\r\nTrailers: x\r\nTEX: 1\r\n"},
+  };
+  for (const StripCase& row : rows) {
+    Parsed parsed(row.before);
+    strip_request(parsed.exchange.request.headers, false);
+    EXPECT_EQ(lines_of(parsed.exchange.request.headers), row.after) << row.name;
+  }
+}
+
+TEST(StripRequest, AnUpgradeKeepsItsTwoFieldsInPlace) {
+  Parsed parsed(
+      "Host: h\r\nUPGRADE: WebSocket\r\nX-A: 1\r\nconnection: keep-alive, Upgrade, X-A\r\n"
+      "Keep-Alive: 5\r\nSec-WebSocket-Version: 13\r\nConnection: x\r\n");
+  strip_request(parsed.exchange.request.headers, true);
+  EXPECT_EQ(
+      lines_of(parsed.exchange.request.headers),
+      "Host: h\r\nUPGRADE: websocket\r\nconnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n");
+}
+
+TEST(StripResponse, RemovesWhatIsMeantForThisHop) {
+  const std::string head =
+      "HTTP/1.1 200 OK\r\nServer: s\r\nConnection: keep-alive, X-Hop\r\nKeep-Alive: 5\r\n"
+      "Proxy-Authenticate: x\r\nProxy-Connection: x\r\nTE: x\r\nUpgrade: h2\r\nx-hop: 1\r\n"
+      "Trailer: A\r\nTransfer-Encoding: chunked\r\nSet-Cookie: a\r\nset-cookie: b\r\n\r\n";
+  for (const bool keep_trailer : {false, true}) {
+    HeadParser parser(HeadParser::Kind::response);
+    Response response;
+    ASSERT_EQ(parser.parse(head, {}, response), HeadParser::Status::complete);
+    strip_response(response.headers, keep_trailer);
+    EXPECT_EQ(lines_of(response.headers),
+              std::string("Server: s\r\n") + (keep_trailer ? "Trailer: A\r\n" : "") +
+                  "Transfer-Encoding: chunked\r\nSet-Cookie: a\r\nset-cookie: b\r\n");
+  }
+}
+
+TEST(StripSwitching, LeavesTheUpgradeInItsPlaces) {
+  const std::string head =
+      "HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nA: 1\r\nKeep-Alive: 5\r\n"
+      "CONNECTION: upgrade, X-Hop\r\nX-Hop: 1\r\nConnection: Upgrade\r\nB: 2\r\n\r\n";
+  HeadParser parser(HeadParser::Kind::response);
+  Response response;
+  ASSERT_EQ(parser.parse(head, {}, response), HeadParser::Status::complete);
+  strip_switching(response.headers);
+  EXPECT_EQ(lines_of(response.headers),
+            "upgrade: websocket\r\nA: 1\r\nCONNECTION: Upgrade\r\nB: 2\r\n");
+}
+
+TEST(ConnectionField, IsReadOverAllItsLines) {
+  const auto read = [](std::string lines) {
+    return read_connection(Parsed(std::move(lines)).exchange.request.headers);
+  };
+  EXPECT_FALSE(read("Host: h\r\n").close);
+  EXPECT_TRUE(read("Connection: x\r\nconnection: foo, CLOSE\r\n").close);
+  EXPECT_FALSE(read("Connection: closed\r\n").close);
+  EXPECT_TRUE(read("Connection: Keep-Alive\r\n").keep_alive);
+  EXPECT_FALSE(read("Keep-Alive: 5\r\n").keep_alive);
+  EXPECT_TRUE(read("TE: gzip;q=1, trailers\r\n").te_trailers);
+  EXPECT_FALSE(read("TE: gzip\r\n").te_trailers);
+}
+
+// WebSocket.
+
+constexpr const char* kUpgrade =
+    "Host: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+
+bool is_upgrade(std::string lines, std::string_view first_line = "GET /ws HTTP/1.1") {
+  Parsed parsed(std::move(lines), first_line);
+  return is_websocket_upgrade(parsed.exchange.request, parsed.checks.framing);
+}
+
+std::string replaced(std::string text, std::string_view what, std::string_view with) {
+  const std::size_t at = text.find(what);
+  EXPECT_NE(at, text.npos) << what;
+  return text.replace(at, what.size(), with);
+}
+
+TEST(WebSocketUpgrade, NeedsEverythingRfc6455Asks) {
+  EXPECT_TRUE(is_upgrade(kUpgrade));
+  EXPECT_TRUE(is_upgrade(replaced(kUpgrade, "websocket", "WebSocket")));
+  EXPECT_TRUE(is_upgrade(replaced(kUpgrade, ": Upgrade", ": keep-alive, uPGRADE")));
+  EXPECT_TRUE(is_upgrade(std::string(kUpgrade) + "Content-Length: 0\r\n"));
+
+  EXPECT_FALSE(is_upgrade(kUpgrade, "POST /ws HTTP/1.1"));
+  EXPECT_FALSE(is_upgrade(kUpgrade, "get /ws HTTP/1.1"));
+  EXPECT_FALSE(is_upgrade(kUpgrade, "GET /ws HTTP/1.0"));
+  EXPECT_FALSE(is_upgrade(std::string(kUpgrade) + "Content-Length: 3\r\n"));
+  EXPECT_FALSE(is_upgrade(std::string(kUpgrade) + "Transfer-Encoding: chunked\r\n"));
+  EXPECT_FALSE(is_upgrade(replaced(kUpgrade, "websocket", "h2c")));
+  EXPECT_FALSE(is_upgrade(replaced(kUpgrade, "websocket", "websocket, h2c")));
+  EXPECT_FALSE(is_upgrade(replaced(kUpgrade, "websocket", "websockets")));
+  EXPECT_FALSE(is_upgrade(std::string(kUpgrade) + "Upgrade: websocket\r\n"));
+  EXPECT_FALSE(is_upgrade(replaced(kUpgrade, ": Upgrade", ": close")));
+  EXPECT_FALSE(is_upgrade(replaced(kUpgrade, "Version: 13", "Version: 8")));
+  EXPECT_FALSE(is_upgrade(replaced(kUpgrade, "Version: 13", "Version: 13, 8")));
+  EXPECT_FALSE(is_upgrade(replaced(kUpgrade, "Sec-WebSocket-Version: 13\r\n", "")));
+}
+
+TEST(WebSocketUpgrade, TheKeyIsSixteenOctetsInBase64) {
+  const auto with_key = [](std::string_view key) {
+    return is_upgrade(replaced(kUpgrade, "dGhlIHNhbXBsZSBub25jZQ==", key));
+  };
+  EXPECT_TRUE(with_key("AAAAAAAAAAAAAAAAAAAAAA=="));
+  EXPECT_TRUE(with_key("+/+/+/+/+/+/+/+/+/+/+w=="));
+  for (const char* key :
+       {"", "x", "dGhlIHNhbXBsZSBub25jZQ",
+        "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25jZWE=", "dGhlIHNhbXBsZSBub25jZWFh",
+        "dGhlIHNhbXBsZSBub25jZ*==", "dGhlIHNhbXBsZSBub25j====", "dGhl=HNhbXBsZSBub25jZQ==",
+        "dGhl IHNhbXBsZSBub25jQ==", "dGhlIHNhbXBsZSBub25jZQ==A", "dGhl-HNhbXBsZSBub25jZQ==",
+        "dGhlIHNhbXBsZSBub25j-Q==", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}) {
+    EXPECT_FALSE(with_key(key)) << key;
+  }
+  EXPECT_FALSE(is_upgrade(std::string(kUpgrade) + "Sec-WebSocket-Key: x\r\n"));
+}
+
+TEST(WebSocketUpgrade, AcceptIsThatOfRfc6455) {
+  EXPECT_EQ(websocket_accept("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+}
+
+// The head that goes upstream.
+
+std::string upstream_head(Parsed& parsed,
+                          std::string_view host,
+                          const UpstreamFraming& framing = {}) {
+  const std::size_t bound = request_head_bound(parsed.exchange, host);
+  std::string out(bound, '\0');
+  char* end = write_request_head(parsed.exchange, host, framing, out.data());
+  const auto size = static_cast<std::size_t>(end - out.data());
+  EXPECT_LE(size, bound);
+  out.resize(size);
+  return out;
+}
+
+TEST(UpstreamHead, KeepsOrderCasingAndPlaces) {
+  Parsed parsed(
+      "x-b: 1\r\nHOST: client.test\r\nX-A:\r\ncontent-LENGTH: 3\r\nUser-Agent: a\r\n"
+      "User-Agent: b\r\n",
+      "PUT /a%2fb?x=%zz? HTTP/1.1");
+  EXPECT_EQ(upstream_head(parsed, "client.test"),
+            "PUT /a%2fb?x=%zz? HTTP/1.1\r\nx-b: 1\r\nHOST: client.test\r\nX-A: \r\n"
+            "content-LENGTH: 3\r\nUser-Agent: a\r\nUser-Agent: b\r\n\r\n");
+}
+
+TEST(UpstreamHead, TheEffectiveHostReplacesTheFieldInPlace) {
+  Parsed parsed("A: b\r\nHost: other.test\r\nC: d\r\n");
+  EXPECT_EQ(upstream_head(parsed, "target.test:8080"),
+            "GET /p?q HTTP/1.1\r\nA: b\r\nHost: target.test:8080\r\nC: d\r\n\r\n");
+}
+
+TEST(UpstreamHead, AMissingHostIsAdded) {
+  Parsed parsed("A: b\r\n", "GET /p HTTP/1.0");
+  EXPECT_EQ(upstream_head(parsed, "h.test"), "GET /p HTTP/1.1\r\nHost: h.test\r\nA: b\r\n\r\n");
+}
+
+struct FramingCase {
+  const char* name;
+  const char* method;
+  const char* fields;
+  UpstreamFraming framing;
+  const char* after_host;  ///< what follows the Host line, up to the empty line
+};
+
+TEST(UpstreamHead, HasOneFraming) {
+  using Kind = UpstreamFraming::Kind;
+  const FramingCase rows[] = {
+      {"GET without body", "GET", "A: b\r\n", {}, "A: b\r\n"},
+      {"HEAD without body", "HEAD", "", {}, ""},
+      {"DELETE without body", "DELETE", "", {}, ""},
+      {"OPTIONS without body", "OPTIONS", "", {}, ""},
+      {"PROPFIND without body", "PROPFIND", "", {}, ""},
+      {"SEARCH without body", "SEARCH", "", {}, ""},
+      {"POST without body", "POST", "A: b\r\n", {}, "A: b\r\nContent-Length: 0\r\n"},
+      {"PUT without body", "PUT", "", {}, "Content-Length: 0\r\n"},
+      {"TRACE without body", "TRACE", "", {}, "Content-Length: 0\r\n"},
+      {"get without body", "get", "", {}, "Content-Length: 0\r\n"},
+      {"unknown method without body", "BREW", "", {}, "Content-Length: 0\r\n"},
+      {"GET with a length of zero", "GET", "Content-Length: 0\r\n", {}, "Content-Length: 0\r\n"},
+      {"POST with a length of zero",
+       "POST",
+       "content-length: 0\r\nA: b\r\n",
+       {},
+       "content-length: 0\r\nA: b\r\n"},
+      {"length as received",
+       "POST",
+       "Content-Length: 007\r\nA: b\r\n",
+       {},
+       "Content-Length: 007\r\nA: b\r\n"},
+      {"chunked as received",
+       "POST",
+       "transfer-encoding: CHUNKED\r\nA: b\r\n",
+       {},
+       "transfer-encoding: CHUNKED\r\nA: b\r\n"},
+      {"length changes in place",
+       "POST",
+       "Content-Length: 7\r\nA: b\r\n",
+       {Kind::length, 12},
+       "Content-Length: 12\r\nA: b\r\n"},
+      {"a changed length keeps the spelling of its name",
+       "POST",
+       "content-LENGTH: 7\r\nA: b\r\n",
+       {Kind::length, 12},
+       "content-LENGTH: 12\r\nA: b\r\n"},
+      {"chunked becomes a length in place",
+       "POST",
+       "Transfer-Encoding: chunked\r\nA: b\r\n",
+       {Kind::length, 12},
+       "Content-Length: 12\r\nA: b\r\n"},
+      {"a length that had no field is appended",
+       "POST",
+       "A: b\r\n",
+       {Kind::length, 12},
+       "A: b\r\nContent-Length: 12\r\n"},
+      {"a large length",
+       "POST",
+       "",
+       {Kind::length, 18446744073709551615ULL},
+       "Content-Length: 18446744073709551615\r\n"},
+      {"length becomes chunked in place",
+       "POST",
+       "Content-Length: 7\r\nA: b\r\n",
+       {Kind::chunked, 0},
+       "Transfer-Encoding: chunked\r\nA: b\r\n"},
+      {"chunked that had no field is appended",
+       "POST",
+       "A: b\r\n",
+       {Kind::chunked, 0},
+       "A: b\r\nTransfer-Encoding: chunked\r\n"},
+      {"no framing", "GET", "Transfer-Encoding: chunked\r\nA: b\r\n", {Kind::none, 0}, "A: b\r\n"},
+  };
+  for (const FramingCase& row : rows) {
+    Parsed parsed(std::string("Host: h\r\n") + row.fields, std::string(row.method) + " / HTTP/1.1");
+    EXPECT_EQ(upstream_head(parsed, "h", row.framing),
+              std::string(row.method) + " / HTTP/1.1\r\nHost: h\r\n" + row.after_host + "\r\n")
+        << row.name;
+  }
+}
+
+TEST(UpstreamHead, ReadsBackAsTheSameRequest) {
+  Parsed parsed("Host: h\r\nA: b\tc\r\na: \xc3\xa9\r\nTransfer-Encoding: chunked\r\n",
+                "PUT /x HTTP/1.1");
+  const std::string head = upstream_head(parsed, "h");
+  HeadParser parser(HeadParser::Kind::request);
+  Request again;
+  ASSERT_EQ(parser.parse(head, {}, again), HeadParser::Status::complete);
+  EXPECT_EQ(lines_of(again.headers), lines_of(parsed.exchange.request.headers));
+  EXPECT_EQ(again.method, "PUT");
+  EXPECT_EQ(again.target, "/x");
+}
+
+// The head that goes to the client.
+
+std::string client_head(std::string_view head, const ResponseHeadOptions& options) {
+  HeadParser parser(HeadParser::Kind::response);
+  Response response;
+  EXPECT_EQ(parser.parse(head, {}, response), HeadParser::Status::complete) << head;
+  std::string out;
+  write_response_head(response, options, out);
+  return out;
+}
+
+TEST(ClientHead, KeepsStatusReasonOrderAndCasing) {
+  ResponseHeadOptions options;
+  options.framing = ClientFraming::length;
+  EXPECT_EQ(
+      client_head("HTTP/1.1 599 Odd  \xc3\xa9\r\nx-b: 1\r\ndate: then\r\nCONTENT-length: 3\r\n"
+                  "X-B: 2\r\n\r\n",
+                  options),
+      "HTTP/1.1 599 Odd  \xc3\xa9\r\nx-b: 1\r\ndate: then\r\nCONTENT-length: 3\r\nX-B: 2\r\n\r\n");
+}
+
+TEST(ClientHead, DateIsAppendedWhereItIsMissing) {
+  ResponseHeadOptions options;
+  options.framing = ClientFraming::length;
+  const std::string out =
+      client_head("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nServer: s\r\n\r\n", options);
+  EXPECT_EQ(out.substr(0, 58), "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nServer: s\r\nDate: " +
+                                   std::string(http_date().substr(0, 5)));
+  EXPECT_EQ(out.substr(out.size() - 8), " GMT\r\n\r\n");
+}
+
+TEST(ClientHead, InterimAnswersGetNoDate) {
+  EXPECT_EQ(client_head("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", {}),
+            "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+}
+
+TEST(ClientHead, ChunkedStaysInItsPlaceOrIsAppended) {
+  ResponseHeadOptions options;
+  options.framing = ClientFraming::chunked;
+  EXPECT_EQ(client_head("HTTP/1.1 200 OK\r\nDate: d\r\ntransfer-ENCODING: Chunked\r\nA: b\r\n\r\n",
+                        options),
+            "HTTP/1.1 200 OK\r\nDate: d\r\ntransfer-ENCODING: Chunked\r\nA: b\r\n\r\n");
+  EXPECT_EQ(client_head("HTTP/1.0 200 OK\r\nDate: d\r\nA: b\r\n\r\n", options),
+            "HTTP/1.1 200 OK\r\nDate: d\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n");
+}
+
+TEST(ClientHead, AnOldClientGetsNoCoding) {
+  ResponseHeadOptions options;
+  options.client_minor = 0;
+  options.framing = ClientFraming::close;
+  EXPECT_EQ(
+      client_head("HTTP/1.1 200 OK\r\nDate: d\r\nTransfer-Encoding: chunked\r\n\r\n", options),
+      "HTTP/1.0 200 OK\r\nDate: d\r\n\r\n");
+}
+
+TEST(ClientHead, LengthsThatDoNotHoldAreReplacedOrDropped) {
+  ResponseHeadOptions options;
+  options.drop_length = true;
+  EXPECT_EQ(client_head("HTTP/1.1 204 No Content\r\nDate: d\r\nContent-Length: 5\r\n\r\n", options),
+            "HTTP/1.1 204 No Content\r\nDate: d\r\n\r\n");
+  options.drop_length = false;
+  options.framing = ClientFraming::length;
+  options.new_length = 12;
+  const std::string out =
+      client_head("HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 5\r\nA: b\r\n\r\n", options);
+  EXPECT_EQ(out, "HTTP/1.1 200 OK\r\nDate: d\r\nA: b\r\nContent-Length: 12\r\n\r\n");
+}
+
+TEST(ClientHead, ConnectionComesLast) {
+  ResponseHeadOptions options;
+  options.framing = ClientFraming::length;
+  const std::string_view head = "HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 0\r\n\r\n";
+  options.close = true;
+  EXPECT_EQ(client_head(head, options),
+            "HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+  options.close = false;
+  options.client_minor = 0;
+  options.keep_alive_10 = true;
+  EXPECT_EQ(client_head(head, options),
+            "HTTP/1.0 200 OK\r\nDate: d\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n");
+}
+
+TEST(ClientHead, AnUpgradeNamesItself) {
+  ResponseHeadOptions options;
+  options.upgrade = true;
+  EXPECT_EQ(client_head("HTTP/1.1 101 Switching\r\nSec-WebSocket-Accept: x\r\n\r\n", options),
+            "HTTP/1.1 101 Switching\r\nSec-WebSocket-Accept: x\r\nConnection: Upgrade\r\n"
+            "Upgrade: websocket\r\n\r\n");
+}
+
+}  // namespace
+}  // namespace iron::proxy

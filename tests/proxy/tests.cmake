@@ -1,0 +1,35 @@
+set(proxy_tests
+  allocation_test.cc
+  answer_head_test.cc
+  answers_test.cc
+  body_reader_test.cc
+  buffers_test.cc
+  command_line_test.cc
+  content_decoder_test.cc
+  dns_message_test.cc
+  dns_resolv_conf_test.cc
+  dns_server_test.cc
+  dns_zone_test.cc
+  hardening_test.cc
+  head_limits_test.cc
+  head_parser_test.cc
+  header_rules_test.cc
+  hijacked_process_test.cc
+  local_lookups_test.cc
+  log_test.cc
+  record_test.cc
+  refusal_limiter_test.cc
+  resolver_test.cc
+  services_test.cc
+  socks5_test.cc
+  upstream_pool_test.cc
+)
+if(IRON_SANITIZE STREQUAL "thread")
+  list(REMOVE_ITEM proxy_tests allocation_test.cc)  # counts in operators of its own, which that sanitizer has too
+endif()
+if(proxy_tests)
+  list(TRANSFORM proxy_tests PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/proxy/)
+  # The request's path without I/O, as the benchmarks run it.
+  list(APPEND proxy_tests ${CMAKE_SOURCE_DIR}/bench/policies.cc ${CMAKE_SOURCE_DIR}/bench/request_path.cc)
+  iron_unit_tests(proxy_tests SOURCES ${proxy_tests} LIBRARIES iron::proxy)
+endif()

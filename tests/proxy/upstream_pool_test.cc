@@ -1,0 +1,183 @@
+#include "proxy/upstream_pool.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "proxy/services.h"
+#include "proxy/snapshot.h"
+#include "proxy/worker.h"
+
+namespace iron::proxy {
+namespace {
+
+using namespace std::chrono_literals;
+
+class UpstreamPoolTest : public testing::Test {
+ protected:
+  UpstreamPool& pool() { return worker_->pool(); }
+  /// A fresh connection for `key`; the peer's end is in `peer`.
+  UpstreamPtr connect(const std::string& key, int* peer = nullptr) {
+    int ends[2];
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    auto connection = std::make_unique<UpstreamConnection>(*worker_, ends[0]);
+    connection->key = key;
+    peers_.push_back(ends[1]);
+    if (peer != nullptr) *peer = ends[1];
+    return connection;
+  }
+  /// Lets the loop see what has become readable.
+  void settle() { worker_->context().poll(); }
+  void TearDown() override {
+    worker_->stop();
+    settle();
+    worker_.reset();
+    for (const int peer : peers_) ::close(peer);
+  }
+
+  Log log_{[] {
+    Log::Options options;
+    options.deferred = true;
+    return options;
+  }()};
+  SecretEnvironment environment_;
+  Resolver resolver_{Resolver::Options{}};
+  RefusalLimiter refusals_;
+  Services services_{log_, environment_, resolver_, refusals_};
+  std::unique_ptr<Worker> worker_ =
+      std::make_unique<Worker>(services_, std::make_shared<Snapshot>(), 1);
+  std::vector<int> peers_;
+};
+
+TEST_F(UpstreamPoolTest, KeysTellTargetsApart) {
+  std::set<std::string> keys;
+  for (const bool tls : {false, true}) {
+    for (const char* host : {"h.test", "g.test", "10.0.0.1", "::1", "::1:80"}) {
+      for (const int port : {80, 443, 8080}) {
+        UpstreamTarget target;
+        target.tls = tls;
+        target.host = host;
+        target.port = static_cast<std::uint16_t>(port);
+        std::string key = "left over";
+        UpstreamPool::make_key(target, key);
+        EXPECT_TRUE(keys.insert(key).second) << key;
+      }
+    }
+  }
+}
+
+TEST_F(UpstreamPoolTest, LendsTheMostRecentlyUsed) {
+  UpstreamPtr one = connect("a"), two = connect("a");
+  const UpstreamConnection* const newest = two.get();
+  pool().put(std::move(one));
+  pool().put(std::move(two));
+  EXPECT_EQ(pool().idle_count(), 2u);
+  EXPECT_EQ(pool().take("b", false), nullptr);
+  const UpstreamPtr taken = pool().take("a", true);
+  EXPECT_EQ(taken.get(), newest);
+  EXPECT_TRUE(taken->reused);
+  EXPECT_EQ(pool().idle_count(), 1u);
+}
+
+TEST_F(UpstreamPoolTest, WhatEndedWhileItIdledIsNotLent) {
+  int peer = -1;
+  pool().put(connect("a", &peer));
+  settle();
+  ASSERT_EQ(::shutdown(peer, SHUT_RDWR), 0);
+  settle();
+  EXPECT_EQ(pool().take("a", false), nullptr);
+  EXPECT_EQ(pool().idle_count(), 0u);
+}
+
+TEST_F(UpstreamPoolTest, AnAnswerNobodyAskedForIsNotServed) {
+  int peer = -1;
+  pool().put(connect("a", &peer));
+  ASSERT_EQ(::send(peer, "HTTP/1.1 200 OK\r\n\r\n", 19, 0), 19);
+  settle();
+  EXPECT_EQ(pool().take("a", false), nullptr);
+}
+
+TEST_F(UpstreamPoolTest, TheKernelIsAskedWhereTheLoopHasNotSeenTheEnd) {
+  int peer = -1;
+  pool().put(connect("a", &peer));
+  ASSERT_EQ(::shutdown(peer, SHUT_WR), 0);
+  EXPECT_EQ(pool().take("a", true), nullptr);
+}
+
+TEST_F(UpstreamPoolTest, KeepsSixtyFourPerKey) {
+  std::vector<const UpstreamConnection*> made;
+  for (int i = 0; i < 70; ++i) {
+    UpstreamPtr connection = connect("a");
+    made.push_back(connection.get());
+    pool().put(std::move(connection));
+  }
+  EXPECT_EQ(pool().idle_count(), 64u);
+  for (int i = 69; i >= 6; --i) {
+    const UpstreamPtr taken = pool().take("a", false);
+    EXPECT_EQ(taken.get(), made[static_cast<std::size_t>(i)]) << "the oldest went";
+  }
+  EXPECT_EQ(pool().take("a", false), nullptr);
+}
+
+TEST_F(UpstreamPoolTest, DividesTheNumberOfAllAmongWorkers) {
+  UpstreamPool shared(*worker_, 16);
+  for (int i = 0; i < 70; ++i) shared.put(connect("k" + std::to_string(i)));
+  EXPECT_EQ(shared.idle_count(), 64u) << "1,024 for 16";
+  EXPECT_EQ(shared.take("k0", false), nullptr) << "the oldest went";
+  EXPECT_NE(shared.take("k69", false), nullptr);
+}
+
+TEST_F(UpstreamPoolTest, WorkersShareTheNumberPerKey) {
+  UpstreamPool one(*worker_, 2), other(*worker_, 2);
+  for (int i = 0; i < 70; ++i) one.put(connect("a"));
+  EXPECT_EQ(one.idle_count(), 56u) << "the other's eight are kept free";
+  for (int i = 0; i < 70; ++i) other.put(connect("a"));
+  EXPECT_EQ(other.idle_count(), 8u);
+  EXPECT_NE(one.take("a", false), nullptr);
+  for (int i = 0; i < 2; ++i) other.put(connect("a"));
+  EXPECT_EQ(other.idle_count(), 9u) << "what one does not use the other may";
+  one.put(connect("a"));
+  EXPECT_EQ(one.idle_count(), 55u);
+  one.clear();
+  for (int i = 0; i < 70; ++i) other.put(connect("a"));
+  EXPECT_EQ(other.idle_count(), 56u);
+}
+
+TEST_F(UpstreamPoolTest, NinetySecondsOfIdlingEndAConnection) {
+  pool().put(connect("a"));
+  const auto now = std::chrono::steady_clock::now();
+  pool().drop_expired(now + 89s);
+  EXPECT_EQ(pool().idle_count(), 1u);
+  pool().drop_expired(now + 91s);
+  EXPECT_EQ(pool().idle_count(), 0u);
+  EXPECT_EQ(pool().take("a", false), nullptr);
+}
+
+TEST_F(UpstreamPoolTest, AReloadEmptiesIt) {
+  pool().put(connect("a"));
+  pool().put(connect("b"));
+  pool().clear();
+  EXPECT_EQ(pool().idle_count(), 0u);
+  EXPECT_EQ(pool().take("a", false), nullptr);
+}
+
+TEST_F(UpstreamPoolTest, NothingIsKeptOnceTheDrainHasBegun) {
+  worker_->begin_drain();
+  pool().put(connect("a"));
+  EXPECT_EQ(pool().idle_count(), 0u);
+}
+
+TEST_F(UpstreamPoolTest, SessionsBelongToTheKey) {
+  const auto one = pool().sessions("a");
+  EXPECT_EQ(pool().sessions("a"), one);
+  EXPECT_NE(pool().sessions("b"), one);
+}
+
+}  // namespace
+}  // namespace iron::proxy

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "transforms/pipeline.h"
+#include "transforms/rewrite.h"
+
+namespace iron::transforms {
+
+/// Variables and their values.
+using Env = std::vector<std::pair<std::string, std::string>>;
+
+/// A pipeline from YAML, requests through it, and what would leave.
+class Rig {
+ public:
+  using Progress = Pipeline::Progress;
+
+  explicit Rig(Env environment = {});
+
+  /// Adds a transform with this `config`.
+  Rig& with(const std::string& name, const std::string& yaml);
+  /// `secrets` with these entries (a YAML list).
+  Rig& secrets(const std::string& entries);
+  Pipeline& pipeline();
+  /// The text of the ConfigError that building gives; empty if it works.
+  std::string build_error();
+  /// The reasons and keys of the `risky setting` warnings, `KEYS: REASON`.
+  std::vector<std::string> risks();
+
+  /// Prepares the exchange for `METHOD TARGET` to `host` with these `Name: value` fields.
+  Rig& request(const std::string& line,
+               std::vector<std::string> fields = {},
+               const std::string& host = "api.test");
+  Rig& body(const std::string& bytes);
+  /// A CONNECT check of `host`.
+  Rig& tunnel(std::vector<std::string> fields = {}, const std::string& host = "api.test");
+  /// Runs the request phase; a body that is asked for is handed over as asked.
+  Progress run();
+
+  std::string target() const;
+  /// `Name: value` as sent.
+  std::vector<std::string> fields() const;
+  std::string sent_body() const;
+  /// Annotations of the last run's entry.
+  const std::string& annotations(std::size_t index = 0) const;
+
+  Exchange exchange;
+  std::vector<policy::ConfigWarning> warnings;
+  std::vector<std::string> failures;  ///< `NAME ERROR RETRY` of the secrets that failed
+  BodyNeed last_need;
+
+ private:
+  policy::Config config_;
+  std::unique_ptr<SecretEnvironment> environment_ = std::make_unique<SecretEnvironment>();
+  std::unique_ptr<Pipeline> pipeline_;
+  std::string line_, body_;
+  std::vector<std::string> field_texts_;
+};
+
+}  // namespace iron::transforms

@@ -1,0 +1,177 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/transforms/rig.h"
+#include "transforms/registry.h"
+#include "transforms/secret_source.h"
+
+namespace iron::transforms {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using Progress = Pipeline::Progress;
+
+std::string entry(const std::string& variable, const std::string& more) {
+  return "{source: {type: env, var: " + variable + "}, rules: [{host: api.test}], " + more + "}";
+}
+
+TEST(SecretsJudge, MissingTokenRejectsARequest) {
+  Rig rig(Env{{"KEY", "R"}});
+  rig.secrets("[" + entry("KEY", "replace: {proxy_value: tok, require: true}") + "]");
+  EXPECT_EQ(rig.request("GET /", {"X: own"}).run(), Progress::rejected);
+  EXPECT_EQ(rig.annotations(), R"({"rejected":"KEY"})");
+  EXPECT_EQ(rig.exchange.rejected_by, "secrets");
+  EXPECT_EQ(rig.exchange.denial_reason, "secrets: the request does not carry the required token");
+  EXPECT_EQ(rig.exchange.request_traces[0].action, TraceAction::reject);
+  EXPECT_EQ(rig.request("GET /", {"X: tok"}).run(), Progress::done);
+  EXPECT_EQ(rig.exchange.denial_reason, "");
+}
+
+TEST(SecretsJudge, MissingTokenPassesATunnelCheckThatIsIntercepted) {
+  Rig rig(Env{{"KEY", "R"}});
+  rig.secrets("[" + entry("KEY", "replace: {proxy_value: tok, require: true}") + "]");
+  EXPECT_EQ(rig.tunnel().run(), Progress::done);
+  EXPECT_EQ(rig.annotations(), "");
+  EXPECT_EQ(rig.tunnel({"Proxy-Authorization: tok"}).run(), Progress::done);
+  EXPECT_EQ(rig.annotations(),
+            R"({"swapped":[{"secret":"KEY","locations":["header:Proxy-Authorization"]}]})");
+  for (const bool check : {true, false}) {
+    rig.tunnel();
+    rig.exchange.tunnel_check = check;
+    rig.exchange.mode = Mode::sni_only;
+    EXPECT_EQ(rig.run(), Progress::rejected);
+    EXPECT_EQ(rig.annotations(), R"({"rejected":"KEY"})");
+  }
+}
+
+TEST(SecretsJudge, UnavailableSecretIsNotedOrRejects) {
+  Rig rig(Env{{"KEY", "R"}});
+  unsetenv("NONE");
+  rig.secrets("[" + entry("NONE", "replace: {proxy_value: a}") + ", " +
+              entry("KEY", "replace: {proxy_value: b}") + ", " +
+              entry("NONE", "inject: {header: X-N}") + ", " +
+              entry("KEY", "inject: {header: X-I}") + "]");
+  ASSERT_EQ(rig.request("GET /", {"X: a b"}).run(), Progress::done);
+  EXPECT_EQ(
+      rig.annotations(),
+      R"({"injected":[{"secret":"KEY","locations":["header:X-I"]}],"secret_unavailable":["NONE","NONE"],)"
+      R"("swapped":[{"secret":"KEY","locations":["header:X"]}]})");
+  EXPECT_THAT(rig.fields(), ElementsAre("X: a R", "X-I: R"));
+  EXPECT_THAT(rig.failures, ElementsAre(R"(NONE env var "NONE" is not set or empty 60000000000)",
+                                        R"(NONE env var "NONE" is not set or empty 60000000000)"));
+  rig.request("GET /").run();
+  EXPECT_EQ(rig.failures.size(), 2U) << "a cached failure is silent";
+}
+
+TEST(SecretsJudge, RequiredAndUnavailableRejectsTunnelsToo) {
+  for (const char* use :
+       {"replace: {proxy_value: a, require: true}", "inject: {header: X, require: true}"}) {
+    Rig rig(Env{{"KEY", "R"}, {"EMPTY", ""}});
+    rig.secrets("[" + entry("KEY", "inject: {header: X-I}") + ", " + entry("EMPTY", use) + "]");
+    for (const bool tunnel : {false, true}) {
+      EXPECT_EQ((tunnel ? rig.tunnel() : rig.request("GET /", {"X: a"})).run(), Progress::rejected);
+      EXPECT_EQ(rig.annotations(), R"({"reject_reason":"secret_unavailable","rejected":"EMPTY"})");
+      EXPECT_EQ(rig.exchange.denial_reason, "secrets: a required secret is not available");
+    }
+  }
+}
+
+TEST(SecretsJudge, TheFirstEntryThatRefusesDecides) {
+  unsetenv("NONE");
+  Rig rig(Env{{"KEY", "R"}});
+  rig.secrets("[" + entry("KEY", "replace: {proxy_value: tok, require: true}") + ", " +
+              entry("NONE", "replace: {proxy_value: x, require: true}") + "]");
+  rig.request("GET /").run();
+  EXPECT_EQ(rig.annotations(), R"({"rejected":"KEY"})");
+  rig.request("GET /", {"X: tok"}).run();
+  EXPECT_EQ(rig.annotations(), R"({"reject_reason":"secret_unavailable","rejected":"NONE"})");
+}
+
+TEST(SecretsJudge, RequireTlsRefusesPlainRequestsAlone) {
+  Rig rig(Env{{"KEY", "R"}});
+  rig.secrets("[" + entry("KEY", "require_tls: true, replace: {proxy_value: tok}") + "]");
+  EXPECT_EQ(rig.request("GET /", {"X: tok"}).run(), Progress::rejected);
+  EXPECT_EQ(rig.annotations(), R"({"reject_reason":"tls_required","rejected":"KEY"})");
+  EXPECT_EQ(rig.exchange.denial_reason, "secrets: TLS is required");
+  EXPECT_THAT(rig.fields(), ElementsAre("X: tok"));
+  EXPECT_EQ(rig.request("GET /").run(), Progress::rejected);
+  EXPECT_EQ(rig.request("GET /", {}, "other.test").run(), Progress::done);
+  EXPECT_EQ(rig.tunnel().run(), Progress::done);
+  rig.request("GET /", {"X: tok"});
+  rig.exchange.client_tls = true;
+  EXPECT_EQ(rig.run(), Progress::done);
+  EXPECT_THAT(rig.fields(), ElementsAre("X: R"));
+}
+
+TEST(SecretsJudge, ScrubEntriesAreThoseOfTheHost) {
+  unsetenv("NONE");
+  Rig rig(Env{{"A", "1"}, {"B", "2"}, {"C", "3"}});
+  rig.secrets("[" + entry("A", "inject: {header: X}") + ", " +
+              entry("B", "scrub_responses: on, inject: {header: X}") + ", " +
+              entry("NONE", "scrub_responses: on, inject: {header: X}") + ", " +
+              entry("C", "scrub_responses: block, replace: {proxy_value: tok}") + "]");
+  std::vector<ScrubEntry> found;
+  rig.pipeline().scrub_entries(rig.request("GET /").exchange, found);
+  ASSERT_EQ(found.size(), 2U);
+  EXPECT_EQ(found[0].secret, "B");
+  EXPECT_EQ(found[0].token, "");
+  EXPECT_TRUE(found[0].value->equals("2"));
+  EXPECT_EQ(found[0].mode, ScrubResponses::on);
+  EXPECT_EQ(found[1].secret, "C");
+  EXPECT_EQ(found[1].token, "tok");
+  EXPECT_EQ(found[1].mode, ScrubResponses::block);
+  found.clear();
+  rig.pipeline().scrub_entries(rig.request("GET /", {}, "other.test").exchange, found);
+  EXPECT_THAT(found, IsEmpty());
+}
+
+TEST(SecretSource, FailureIsCachedForAMinute) {
+  unsetenv("LATE");
+  SecretEnvironment environment;
+  Services services;
+  services.environment = &environment;
+  int failures = 0;
+  services.secret_failed = [&](auto&, auto&, auto) { ++failures; };
+  std::vector<policy::ConfigWarning> warnings;
+  Risks risks;
+  const auto node = policy::parse_yaml("{type: env, var: LATE}");
+  const SecretSource source(node.get(), "source", {nullptr, {}, {}, services, warnings, risks});
+  constexpr std::int64_t kMinute = 60'000'000'000;
+  EXPECT_EQ(source.fetch(5), nullptr);
+  EXPECT_EQ(failures, 1);
+  setenv("LATE", "value", 1);
+  EXPECT_EQ(source.fetch(kMinute + 4), nullptr);
+  EXPECT_EQ(failures, 1);
+  const Secret* found = source.fetch(kMinute + 5);
+  ASSERT_NE(found, nullptr);
+  EXPECT_TRUE(found->equals("value"));
+  EXPECT_EQ(source.value(), found);
+  EXPECT_EQ(failures, 1);
+}
+
+TEST(SecretSource, JsonKeyTakesATextMember) {
+  struct Case {
+    const char* value;
+    const char* key;
+    bool available;
+    const char* expected;
+  };
+  for (const Case& at : {Case{R"({"a":"x","k":"v\u00e9\n"})", "k", true, "v\xc3\xa9\n"},
+                         Case{R"({"k":""})", "k", true, ""}, Case{R"({"k":1})", "k", false, ""},
+                         Case{R"({"a":"x"})", "k", false, ""}, Case{"plain", "k", false, ""}}) {
+    Rig rig(Env{{"DOC", at.value}});
+    rig.secrets("[{source: {type: env, var: DOC, json_key: " + std::string(at.key) +
+                "}, inject: {header: X}, rules: [{host: api.test}]}]");
+    ASSERT_EQ(rig.request("GET /").run(), Progress::done);
+    EXPECT_THAT(rig.failures, IsEmpty());
+    if (at.available) {
+      EXPECT_THAT(rig.fields(), ElementsAre(std::string("X: ") + at.expected));
+    } else {
+      EXPECT_EQ(rig.annotations(), R"({"secret_unavailable":["DOC"]})");
+    }
+  }
+}
+
+}  // namespace
+}  // namespace iron::transforms

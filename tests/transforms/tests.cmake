@@ -1,0 +1,19 @@
+set(transforms_tests
+    rig.cc
+    scrub_test.cc
+    config_errors_test.cc
+    formatter_test.cc
+    secrets_inject_test.cc
+    secrets_judge_test.cc
+    secrets_replace_test.cc
+    small_transforms_test.cc
+    steady_path_test.cc
+    text_parts_test.cc
+)
+if(IRON_SANITIZE STREQUAL "thread")
+  list(REMOVE_ITEM transforms_tests steady_path_test.cc)  # counts in operators of its own, which that sanitizer has too
+endif()
+if(transforms_tests)
+  list(TRANSFORM transforms_tests PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/transforms/)
+  iron_unit_tests(transforms_tests SOURCES ${transforms_tests} LIBRARIES iron::transforms)
+endif()

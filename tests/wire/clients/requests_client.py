@@ -1,0 +1,11 @@
+import os
+
+import requests
+
+url, key = os.environ["BASE_URL"], os.environ["API_KEY"]
+session = requests.Session()
+session.headers["Authorization"] = "Bearer " + key
+hello = session.get(url, timeout=30)
+refused = session.get(url, headers={"Authorization": "Bearer own"}, timeout=30)
+uploaded = session.post(url + "/upload", data=iter([b"up", b"loaded"]), timeout=30)
+print(hello.text, refused.status_code, uploaded.text)

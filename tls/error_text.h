@@ -1,0 +1,17 @@
+#pragma once
+
+#include <string>
+
+namespace iron::tls {
+
+/// The oldest reason in this thread's OpenSSL error queue (`unsupported algorithm`), which is
+/// emptied.
+std::string take_openssl_error();
+
+/// The system's text for `errno`, in lower case: `no such file or directory`.
+std::string system_error_text(int error_number);
+
+/// Name of a TLS alert as records have it, without the `tls: `: `bad certificate`, `alert(200)`.
+std::string alert_text(int alert);
+
+}  // namespace iron::tls

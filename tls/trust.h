@@ -1,0 +1,29 @@
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include <string>
+#include <vector>
+
+namespace iron::tls {
+
+/// The upstream trust store by SSL_CERT_FILE, SSL_CERT_DIR and the system's places (docs/tls.md,
+/// "Upstream trust"). Unreadable files are skipped. The caller owns the store (X509_STORE_free).
+/// Pure and thread safe; takes about 50 ms, so callers load it in the background. The store comes
+/// with a verification callback that keeps a rejected certificate in the SSL object for
+/// handshake_error_text(): do not replace it through SSL_CTX_set_verify.
+X509_STORE* load_trust_store();
+
+/// Every file and directory that load_trust_store() looks at, and where links in those directories
+/// lead on common systems; for a process that is about to restrict itself to such paths.
+std::vector<std::string> trust_paths();
+
+/// Text for the record when an upstream handshake failed: `tls: failed to verify certificate: x509:
+/// …`, `remote error: tls: …`, `tls: first record does not look like a TLS handshake`, `EOF`. Reads
+/// the verification result of `ssl` and the OpenSSL error queue, which it empties. `host` is the
+/// name that was asked for.
+std::string handshake_error_text(SSL* ssl, const std::string& host);
+/// The same for the client's side of a handshake (`tls handshake error`, `tunnel connect error`).
+std::string server_handshake_error_text(SSL* ssl);
+
+}  // namespace iron::tls

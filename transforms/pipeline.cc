@@ -1,0 +1,114 @@
+#include "transforms/pipeline.h"
+
+#include <chrono>
+
+#include "transforms/registry.h"
+
+namespace iron::transforms {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::int64_t nanoseconds(Clock::duration duration) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
+}
+
+/// The body, as far as it is loaded, does not answer the need.
+bool must_load(const BodyNeed& need, const BodyView& body) {
+  if (!need.any() || !body.present || body.complete || body.failed) return false;
+  return !body.loaded || need.whole || body.bytes.size() < need.prefix;
+}
+
+void note_failure(Exchange& exchange,
+                  std::string_view name,
+                  const char* phase,
+                  const Trace& trace) {
+  exchange.error = "transform ";
+  exchange.error += name;
+  exchange.error += phase;
+  exchange.error += trace.error;
+}
+
+}  // namespace
+
+Pipeline::Pipeline(const policy::Config& config,
+                   const Services& services,
+                   std::vector<policy::ConfigWarning>& warnings) {
+  Risks risks;
+  for (std::size_t i = 0; i < config.transforms.size(); ++i) {
+    const policy::TransformConfig& entry = config.transforms[i];
+    const BuildContext context{entry.config, "transforms[" + std::to_string(i) + "].config",
+                               config.path,  services,
+                               warnings,     risks};
+    transforms_.push_back(make_transform(entry.name, context));
+    needs_response_body_ = needs_response_body_ || transforms_.back()->needs_response_body();
+    scrubs_ = scrubs_ || transforms_.back()->scrubs();
+  }
+  risks.report(warnings);
+}
+
+Pipeline::~Pipeline() = default;
+
+Pipeline::Progress Pipeline::run_request(Exchange& exchange, BodyNeed& need) const {
+  Clock::time_point before = Clock::now();
+  for (; exchange.next_transform < transforms_.size(); ++exchange.next_transform) {
+    const Transform& transform = *transforms_[exchange.next_transform];
+    need = transform.body_need(exchange);
+    if (must_load(need, exchange.body)) return Progress::need_body;
+    Trace& trace = exchange.new_request_trace();
+    trace.name = transform.name();
+    const Verdict verdict = transform.on_request(exchange, trace);
+    const Clock::time_point after = Clock::now();
+    trace.duration_ns = nanoseconds(after - before);
+    before = after;
+    if (verdict == Verdict::reject) {
+      trace.action = TraceAction::reject;
+      exchange.rejected_by = transform.name();
+      return Progress::rejected;
+    }
+    if (verdict == Verdict::error) {
+      trace.action = TraceAction::error;
+      note_failure(exchange, transform.name(), " request: ", trace);
+      return Progress::failed;
+    }
+  }
+  return Progress::done;
+}
+
+void Pipeline::fail_body(Exchange& exchange, std::string_view error) const {
+  Trace& trace = exchange.new_request_trace();
+  trace.name = transforms_[exchange.next_transform]->name();
+  trace.action = TraceAction::error;
+  trace.error = error;
+}
+
+Pipeline::Progress Pipeline::run_response(Exchange& exchange) const {
+  for (const auto& transform : transforms_) {
+    Trace& trace = exchange.new_response_trace();
+    trace.name = transform->name();
+    if (!transform->acts_on_response()) continue;
+    const Clock::time_point before = Clock::now();
+    const Verdict verdict = transform->on_response(exchange, trace);
+    trace.duration_ns = nanoseconds(Clock::now() - before);
+    if (verdict == Verdict::pass) continue;
+    trace.action = TraceAction::error;
+    note_failure(exchange, transform->name(), " response: ", trace);
+    return Progress::failed;
+  }
+  return Progress::done;
+}
+
+void Pipeline::scrub_entries(Exchange& exchange, std::vector<ScrubEntry>& out) const {
+  for (const auto& transform : transforms_) transform->scrub_entries(exchange, out);
+}
+
+std::string Pipeline::joined_names() const {
+  std::string names;
+  for (const auto& transform : transforms_) {
+    if (!names.empty()) names += " → ";
+    names += transform->name();
+  }
+  return names;
+}
+
+}  // namespace iron::transforms

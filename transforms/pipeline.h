@@ -1,0 +1,60 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "policy/config.h"
+#include "policy/secret.h"
+#include "policy/warnings.h"
+#include "transforms/transform.h"
+
+namespace iron::transforms {
+
+/// What a transform may use while it is built and while it runs.
+struct Services {
+  SecretEnvironment* environment = nullptr;
+  /// WARN `failed to fetch secret, caching error`; thread safe.
+  std::function<void(const std::string& secret, const std::string& error, std::int64_t retry_in_ns)>
+      secret_failed;
+};
+
+/// The configured transforms in order. Immutable, shared by all workers through the snapshot.
+class Pipeline {
+ public:
+  /// Throws ConfigError: `unknown transform "x": unknown transform: "x"`,
+  /// `initializing transform "NAME": TEXT`, `transform "x" is not supported by this build`.
+  /// Appends the warnings of docs/configuration.md, "Warnings at start".
+  Pipeline(const policy::Config& config,
+           const Services& services,
+           std::vector<policy::ConfigWarning>& warnings);
+  ~Pipeline();
+
+  enum class Progress { done, rejected, failed, need_body };
+  /// Runs from exchange.next_transform. `need_body`: load `need` of the body into exchange.body,
+  /// set `loaded` and call again. Never asked for a body that was loaded whole, or is not present.
+  Progress run_request(Exchange& exchange, BodyNeed& need) const;
+  /// The body asked for cannot be had: the transform that needs it ends the pipeline with an error.
+  void fail_body(Exchange& exchange, std::string_view error) const;
+  bool needs_response_body() const { return needs_response_body_; }
+  /// Returns done or failed (exchange.error is set).
+  Progress run_response(Exchange& exchange) const;
+
+  /// Whether scrub_entries() may ever add anything.
+  bool scrubs() const { return scrubs_; }
+  /// What must be filtered out of answers of the request's host, in the order of the transforms.
+  void scrub_entries(Exchange& exchange, std::vector<ScrubEntry>& out) const;
+
+  bool empty() const { return transforms_.empty(); }
+  /// `allowlist → secrets`
+  std::string joined_names() const;
+
+ private:
+  std::vector<std::unique_ptr<const Transform>> transforms_;
+  bool needs_response_body_ = false;
+  bool scrubs_ = false;
+};
+
+}  // namespace iron::transforms

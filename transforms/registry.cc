@@ -1,0 +1,53 @@
+#include "transforms/registry.h"
+
+#include "policy/quote.h"
+
+namespace iron::transforms {
+namespace {
+
+using policy::ConfigError;
+using Factory = std::unique_ptr<const Transform> (*)(const BuildContext&);
+
+struct Registration {
+  std::string_view name;
+  Factory make;  ///< null: known, but not part of this build
+};
+
+constexpr Registration kTransforms[] = {
+    {"allowlist", make_allowlist},
+    {"annotate", make_annotate},
+    {"body_capture", make_body_capture},
+    {"gcp_auth", nullptr},
+    {"grpc", nullptr},
+    {"header_allowlist", make_header_allowlist},
+    {"hmac_sign", nullptr},
+    {"judge", nullptr},
+    {"oauth_token", nullptr},
+    {"secrets", make_secrets},
+};
+
+}  // namespace
+
+std::unique_ptr<const Transform> make_transform(const std::string& name,
+                                                const BuildContext& context) {
+  const std::string shown = policy::quoted(name);
+  for (const Registration& entry : kTransforms) {
+    if (entry.name != name) continue;
+    if (entry.make == nullptr) {
+      throw ConfigError("transform " + shown + " is not supported by this build");
+    }
+    try {
+      return entry.make(context);
+    } catch (const ConfigError& error) {
+      throw ConfigError("initializing transform " + shown + ": " + error.what());
+    }
+  }
+  throw ConfigError("unknown transform " + shown + ": unknown transform: " + shown);
+}
+
+void check_yaml(const policy::YamlErrors& errors, std::string_view name) {
+  if (errors.empty()) return;
+  throw ConfigError("parsing " + std::string(name) + " config: " + errors.text());
+}
+
+}  // namespace iron::transforms

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "policy/yaml_reader.h"
+#include "transforms/pipeline.h"
+#include "transforms/risks.h"
+#include "transforms/transform.h"
+
+namespace iron::transforms {
+
+/// What the constructor of a transform gets.
+struct BuildContext {
+  std::shared_ptr<const policy::YamlNode> node;  ///< its `config`; null when missing
+  std::string path;                              ///< `transforms[1].config`
+  std::string file;                              ///< of the configuration, for warnings
+  const Services& services;
+  std::vector<policy::ConfigWarning>& warnings;
+  Risks& risks;
+
+  /// For reading blocks in which unknown keys are passed over with a warning.
+  policy::BlockReader::Context reader(policy::YamlErrors& errors) const {
+    return {&errors, policy::UnknownKeys::are_warnings, &warnings, file};
+  }
+};
+
+/// Builds the transform of that name. Throws ConfigError with the texts of Pipeline::Pipeline.
+std::unique_ptr<const Transform> make_transform(const std::string& name,
+                                                const BuildContext& context);
+
+/// Throws ConfigError `parsing NAME config: yaml: unmarshal errors:…` if there are errors.
+void check_yaml(const policy::YamlErrors& errors, std::string_view name);
+
+/// The transforms there are; each is in the file of its name and throws ConfigError.
+std::unique_ptr<const Transform> make_allowlist(const BuildContext& context);
+std::unique_ptr<const Transform> make_annotate(const BuildContext& context);
+std::unique_ptr<const Transform> make_body_capture(const BuildContext& context);
+std::unique_ptr<const Transform> make_header_allowlist(const BuildContext& context);
+std::unique_ptr<const Transform> make_secrets(const BuildContext& context);
+
+}  // namespace iron::transforms

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "policy/rules.h"
+#include "policy/warnings.h"
+
+namespace iron::transforms {
+
+/// Settings that work but are dangerous, collected while the pipeline is built: one `risky setting`
+/// warning per reason, with all its keys.
+class Risks {
+ public:
+  void add(std::string_view reason, std::string_view key);
+  /// The hosts that an allowlist admits.
+  void allowlist(const std::vector<policy::Rule>& rules);
+  /// A rule that hands out a key; judged against the allowlist in report().
+  void secret_rule(const policy::Rule& rule, const std::string& key);
+  void report(std::vector<policy::ConfigWarning>& warnings);
+
+ private:
+  bool covered(const policy::Rule& rule) const;
+
+  std::vector<std::pair<std::string, std::string>> reasons_;  ///< reason, joined keys
+  std::vector<policy::Rule> allowed_;
+  std::vector<std::pair<policy::Rule, std::string>> secret_rules_;
+  bool has_allowlist_ = false;
+};
+
+}  // namespace iron::transforms

@@ -1,0 +1,112 @@
+#pragma once
+
+#include <array>
+#include <bitset>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "policy/secret.h"
+#include "transforms/scrub_forms.h"
+#include "transforms/scrub_spelling.h"
+#include "transforms/transform.h"
+
+namespace iron::transforms {
+
+/// What must not be in the answers of a host: the forms of all its values, searched for together.
+///
+/// One automaton for all of them, but run as it is (nondeterministic, the live partial matches are
+/// its state) instead of being compiled to a table. A table would hold the key once more, spelled
+/// out along its edges, and one for every mixture of spellings would be huge. This way the forms
+/// stay the only copy, in secret memory; outside it are the first two bytes of forms, and
+/// positions. Immutable after seal().
+class ScrubSet {
+ public:
+  /// `token` stands for the value; `[redacted]` does where it is empty or has control characters.
+  /// `forms` and `token` must outlive the set. A value that came before gains no second token.
+  void add(const ScrubForms& forms, std::string_view token, ScrubResponses mode);
+  void seal();
+  bool empty() const { return forms_.empty(); }
+  /// An entry is `on`: answers may change their length.
+  bool replaces() const { return replaces_; }
+  /// An entry is `block`: answers may be cut.
+  bool blocks() const { return blocks_; }
+  /// Bytes of the longest spelling of any form.
+  std::size_t longest() const;
+
+ private:
+  friend class ScrubFilter;
+  struct Form {
+    ScrubForms::Kind kind;
+    std::string_view bytes;
+    std::string_view token;
+    bool blocks;
+  };
+
+  void note_pairs(const Form& form);
+
+  std::vector<Form> forms_;
+  std::array<std::uint32_t, 257> first_{};   ///< by byte: where its forms begin in starters_
+  std::vector<std::uint32_t> starters_;      ///< forms that can begin with a byte
+  std::array<std::bitset<256>, 256> pairs_;  ///< by byte: what can follow it at a form's begin
+  bool replaces_ = false, blocks_ = false;
+};
+
+/// Takes the values out of one stream. The result does not depend on how the stream is cut. Kept
+/// back are only bytes that may still become a value, so at most longest() - 1, in secret memory.
+/// Overlapping occurrences are replaced as one, by the token of the one that starts first.
+class ScrubFilter {
+ public:
+  /// `set` must outlive the filter.
+  explicit ScrubFilter(const ScrubSet& set) : set_(&set) {}
+
+  /// Appends to `out` what is decided. False: an entry with `block` was found; nothing that came
+  /// after it, or was kept back before it, may leave.
+  bool feed(std::string_view bytes, std::string& out);
+  /// The end of the stream: what was kept back is no value.
+  void finish(std::string& out);
+  /// Ready for another stream.
+  void restart();
+  /// Something was found since restart().
+  bool hit() const { return hit_; }
+  bool blocked() const { return blocked_; }
+  std::size_t kept_back() const { return kept_; }
+
+ private:
+  /// A partial match that is alive.
+  struct Thread {
+    std::uint64_t begin = 0;  ///< offset in the stream
+    std::uint32_t form = 0;
+    std::uint32_t position = 0;          ///< in the form's bytes
+    Spelling spelling = Spelling::none;  ///< of the byte at `position`, if begun
+    std::uint8_t offset = 0;             ///< characters of it that came
+  };
+  struct Match {
+    std::uint64_t begin = 0, end = 0;
+    std::string_view token;
+  };
+
+  std::size_t next_start(std::string_view bytes, std::size_t at) const;
+  void step(unsigned char byte);
+  void extend(const Thread& thread, unsigned char byte);
+  void advance(Thread thread, std::size_t bytes);
+  void found(const Thread& thread);
+  void release(std::uint64_t until, std::string_view bytes, std::string& out);
+  void copy(std::uint64_t from, std::uint64_t to, std::string_view bytes, std::string& out) const;
+  void keep_back(std::string_view bytes);
+  void drop_held();
+
+  const ScrubSet* set_;
+  std::vector<Thread> threads_, next_;
+  std::vector<Match> matches_;  ///< not yet written, ordered, apart from each other
+  Secret held_;                 ///< the last kept_ bytes before fed_
+  std::size_t kept_ = 0;
+  std::uint64_t fed_ = 0;      ///< offset behind what feed() was given
+  std::uint64_t at_ = 0;       ///< offset of the byte that is looked at
+  std::uint64_t written_ = 0;  ///< offset up to which everything was written or replaced
+  bool hit_ = false, blocked_ = false;
+};
+
+}  // namespace iron::transforms

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "policy/rules.h"
+#include "transforms/formatter.h"
+#include "transforms/header_name.h"
+#include "transforms/scrub_forms.h"
+#include "transforms/secret_source.h"
+#include "transforms/token_search.h"
+
+namespace iron::transforms {
+
+/// One entry of `secrets`: whose key, for which requests, and where it goes.
+struct SecretEntry {
+  /// A formatted value, or why there is none.
+  struct Injected {
+    const Secret* value = nullptr;
+    const std::string* error = nullptr;
+  };
+
+  std::string quoted_name;      ///< JSON string of the secret's name
+  std::string quoted_location;  ///< `inject`: JSON string of the place
+  std::unique_ptr<const SecretSource> source;
+  std::vector<policy::Rule> rules;
+  bool require = false;
+  bool require_tls = false;
+  ScrubResponses scrub = ScrubResponses::off;
+
+  // `replace`; the token is empty with `inject`.
+  std::string token;
+  std::uint32_t token_id = 0;
+  HeaderMatcher match_headers;
+  bool match_query = false, match_path = false, match_body = false;
+
+  // `inject`: one of both is set.
+  std::string header, query_param;
+  std::unique_ptr<const Formatter> formatter;  ///< null: the value as it is
+
+  bool injects() const { return token.empty(); }
+  const std::string& name() const { return source->name(); }
+  /// What is put in for `value`, which is always the source's one value. Thread safe.
+  Injected injected(const Secret& value) const;
+  /// How answers may show `value`, the source's one value. Thread safe.
+  const ScrubForms& scrub_forms(const Secret& value) const;
+
+ private:
+  mutable std::once_flag formatted_once_;
+  mutable std::optional<Secret> formatted_;
+  mutable std::string format_error_;
+  mutable std::once_flag scrub_once_;
+  mutable std::optional<ScrubForms> scrub_forms_;
+};
+
+/// Reads the list of entries. Throws ConfigError with the texts of docs/secrets.md, "Errors at
+/// start". The tokens get their numbers from `tokens`.
+std::vector<std::unique_ptr<const SecretEntry>> read_secret_entries(const BuildContext& context,
+                                                                    TokenSearch& tokens);
+
+}  // namespace iron::transforms
