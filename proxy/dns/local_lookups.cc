@@ -51,14 +51,9 @@ void LocalLookups::lookup(const std::string& name, LookupDone done) {
     done(*std::move(outcome));
     return;
   }
-  auto place = state.resolver.take_place();
-  if (!place) {
-    done(LookupOutcome::failure(lookup_error(name, "", "too many lookups")));
-    return;
-  }
-  auto over = [place, done = std::move(done)](LookupOutcome outcome) { done(std::move(outcome)); };
-  state.joined->join_or_ask(name, std::move(over), [&](LookupDone all) {
-    NetworkLookup::start(state.io, sources->plan(name, Names::searched), std::move(all));
+  state.joined->join_or_ask(name, std::move(done), [&](LookupDone all) {
+    if (auto counted = state.resolver.counted(name, std::move(all)))
+      NetworkLookup::start(state.io, sources->plan(name, Names::searched), std::move(counted));
   });
 }
 

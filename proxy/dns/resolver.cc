@@ -16,7 +16,6 @@
 #include <sstream>
 #include <utility>
 
-#include "proxy/dns/joined_lookups.h"
 #include "proxy/dns/network_lookup.h"
 #include "proxy/dns/resolv_conf.h"
 #include "proxy/dns/system_lookup.h"
@@ -71,6 +70,18 @@ std::string host_name() {
   return name.data();
 }
 
+/// A lookup under way, counted while this lives.
+class Place {
+ public:
+  Place(std::atomic<int>& count, int limit) : free(count.fetch_add(1) < limit), count_(count) {}
+  Place(const Place&) = delete;
+  ~Place() { --count_; }
+  const bool free;
+
+ private:
+  std::atomic<int>& count_;
+};
+
 }  // namespace
 
 struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
@@ -91,6 +102,7 @@ struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
 
   void refresh();
   void start(const std::string& name, Names names, Done done);
+  Done counted(const std::string& name, Done done);
   void ask(const std::string& name, Names names, Done done);
   void ask_system(const std::string& name, Names names, Done done);
   void ask_network(const std::string& name, Names names, Done done);
@@ -136,7 +148,10 @@ void Resolver::State::start(const std::string& name, Names names, Done done) {
     return;
   }
   joined->join_or_ask((names == Names::absolute ? "=" : "?") + name, std::move(done),
-                      [&](Done all) { ask(name, names, std::move(all)); });
+                      [&](Done all) {
+                        if (auto one = counted(name, std::move(all)))
+                          ask(name, names, std::move(one));
+                      });
 }
 
 void Resolver::State::ask(const std::string& name, Names names, Done done) {
@@ -223,30 +238,31 @@ Resolver::~Resolver() {
   if (thread_.joinable()) thread_.join();
 }
 
-std::shared_ptr<Resolver::Place> Resolver::take_place() {
-  auto place = std::make_shared<Place>(state_->outstanding);
-  if (state_->outstanding.fetch_add(1) < kMaxOutstanding) return place;
-  return nullptr;
+dns::LookupDone Resolver::State::counted(const std::string& name, Done done) {
+  const auto place = std::make_shared<Place>(outstanding, options.max_outstanding);
+  if (!place->free) {
+    done(LookupOutcome::failure(lookup_error(name, "", "too many lookups")));
+    return nullptr;
+  }
+  return [place, done = std::move(done)](LookupOutcome outcome) { done(std::move(outcome)); };
+}
+
+dns::LookupDone Resolver::counted(const std::string& name, dns::LookupDone done) {
+  return state_->counted(name, std::move(done));
 }
 
 void Resolver::resolve(const std::string& name,
                        Names names,
                        std::function<void(LookupOutcome, Sources)> done) {
   State& state = *state_;
-  const auto place = take_place();
   const auto seen = std::make_shared<Sources>();
   const auto once = std::make_shared<dns::LookupOnce>(
-      state.ending, [place, seen, done = std::move(done)](LookupOutcome outcome) {
-        done(std::move(outcome), *seen);
-      });
-  asio::post(state.io, [&state, name, names, seen, once, too_many = place == nullptr] {
+      state.ending,
+      [seen, done = std::move(done)](LookupOutcome outcome) { done(std::move(outcome), *seen); });
+  asio::post(state.io, [&state, name, names, seen, once] {
     state.refresh();
     *seen = state.sources;
-    if (too_many) {
-      once->pass(LookupOutcome::failure(lookup_error(name, "", "too many lookups")));
-    } else {
-      state.start(name, names, [once](LookupOutcome outcome) { once->pass(std::move(outcome)); });
-    }
+    state.start(name, names, [once](LookupOutcome outcome) { once->pass(std::move(outcome)); });
   });
 }
 

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
 #include <thread>
 
+#include "proxy/dns/joined_lookups.h"
 #include "proxy/dns/lookup_outcome.h"
 #include "proxy/dns/lookup_sources.h"
 
@@ -24,9 +24,9 @@ class Resolver {
     std::string hosts = "/etc/hosts";
     std::string nsswitch = "/etc/nsswitch.conf";
     std::chrono::milliseconds try_limit{5000}, total_limit{10000};
+    /// Names under way, on whatever thread; how many wait for one of them does not count.
+    int max_outstanding = 1024;
   };
-  static constexpr int kMaxOutstanding = 1024;
-
   /// Reads the files; start() makes the thread.
   explicit Resolver(std::string upstream_resolver);
   explicit Resolver(Options options);
@@ -46,18 +46,9 @@ class Resolver {
                Names names,
                std::function<void(LookupOutcome, Sources)> done);
 
-  /// Counts as a lookup under way while it lives. The resolver outlives it.
-  class Place {
-   public:
-    explicit Place(std::atomic<int>& count) : count_(count) {}
-    Place(const Place&) = delete;
-    ~Place() { --count_; }
-
-   private:
-    std::atomic<int>& count_;
-  };
-  /// For a lookup made elsewhere; null if kMaxOutstanding are under way.
-  std::shared_ptr<Place> take_place();
+  /// `done` for a lookup made elsewhere, which counts as one under way until it is gone; null, and
+  /// `done` was told why, if `max_outstanding` are. The resolver outlives it.
+  dns::LookupDone counted(const std::string& name, dns::LookupDone done);
 
  private:
   struct State;

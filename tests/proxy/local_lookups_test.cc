@@ -48,6 +48,7 @@ class LocalLookupsTest : public testing::Test {
     options.resolv_conf = directory_ / "resolv.conf";
     options.hosts = directory_ / "hosts";
     options.nsswitch = directory_ / "nsswitch.conf";
+    options.max_outstanding = kMaxOutstanding;
     resolver_.emplace(options);
     resolver_->start();
     lookups_.emplace(io_, *resolver_, [this](std::function<void()> action) {
@@ -71,6 +72,7 @@ class LocalLookupsTest : public testing::Test {
     return outcomes;
   }
 
+  static constexpr int kMaxOutstanding = 8;
   const std::thread::id here_ = std::this_thread::get_id();
   std::filesystem::path directory_;
   std::optional<FakeNameServer> server_;
@@ -120,6 +122,13 @@ TEST_F(LocalLookupsTest, ThoseWhoWaitForTheSameNameShareALookup) {
   EXPECT_EQ(server_->asked().size(), 2u);
 }
 
+TEST_F(LocalLookupsTest, ManyMayWaitForOneName) {
+  serve(answer);
+  look_up({"file.test"});
+  const std::vector<std::string> names(3 * kMaxOutstanding, "up.test");
+  for (const LookupOutcome& outcome : look_up(names)) EXPECT_EQ(outcome.error, "");
+}
+
 TEST_F(LocalLookupsTest, ChangedFilesCountOnceTheyAreNotFresh) {
   serve(answer);
   look_up({"file.test"});
@@ -134,8 +143,8 @@ TEST_F(LocalLookupsTest, ChangedFilesCountOnceTheyAreNotFresh) {
 TEST_F(LocalLookupsTest, TheNumberOfLookupsIsBounded) {
   serve([](const Asked&) { return Packets{}; });
   look_up({"file.test"});
-  for (int i = 0; i < Resolver::kMaxOutstanding; ++i) {
-    lookups_->lookup("up.test", [](const LookupOutcome&) {});
+  for (int i = 0; i < kMaxOutstanding; ++i) {
+    lookups_->lookup("up" + std::to_string(i) + ".test", [](const LookupOutcome&) {});
   }
   EXPECT_EQ(look_up({"up.test"})[0].error, "lookup up.test: too many lookups");
 }

@@ -316,9 +316,10 @@ TEST_F(ResolverTest, ThoseWhoWaitForTheSameNameShareALookup) {
 
 TEST_F(ResolverTest, TheNumberOfLookupsIsBounded) {
   serve([](const Asked&) { return Packets{}; });
+  options_.max_outstanding = 8;
   make();
-  for (int i = 0; i < Resolver::kMaxOutstanding; ++i) {
-    resolver_->resolve("up.test", Resolver::Names::searched,
+  for (int i = 0; i < options_.max_outstanding; ++i) {
+    resolver_->resolve("up" + std::to_string(i) + ".test", Resolver::Names::searched,
                        [](const LookupOutcome&, const Resolver::Sources&) {});
   }
   EXPECT_EQ(resolve("up.test").error, "lookup up.test: too many lookups");
