@@ -52,6 +52,17 @@ std::function<void()> body_swap() {
   return once;
 }
 
+/// A line of the log looked through for keys; without any in it, as ever.
+std::function<void()> key_net(int secrets) {
+  auto policy = std::make_shared<Policy>(PolicySize{.secrets = secrets});
+  auto line = std::make_shared<std::string>();
+  while (line->size() < 700) {
+    *line += R"({"name":"secrets","action":"allow","duration_ms":0.00)";
+    *line += std::to_string(line->size()) + "},";
+  }
+  return [policy, line] { require(!policy->pipeline().key_net()->mask(*line), "nothing there"); };
+}
+
 }  // namespace
 
 std::vector<Case> transforms_cases() {
@@ -63,6 +74,8 @@ std::vector<Case> transforms_cases() {
       {"transforms/request/50_secrets_on_1_host",
        [] { return request({.secrets = 50, .same_host = true}); }, 500},
       {"transforms/body_swap_256k", body_swap, 20, kBodySize},
+      {"transforms/key_net/1_secret", [] { return key_net(1); }, 500},
+      {"transforms/key_net/500_secrets", [] { return key_net(500); }, 500},
   };
 }
 

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 #include "policy/json_writer.h"
 #include "proxy/log_writer.h"
@@ -190,6 +191,8 @@ void Log::write(const policy::ConfigWarning& warning) {
 void Log::request_record(Level level, std::string_view line) {
   if (enabled(level)) writer_->append(LogWriter::Channel::requests, line);
 }
+
+void Log::guard(std::shared_ptr<const transforms::KeyNet> net) { writer_->guard(std::move(net)); }
 
 Result<void> Log::set_audit_path(const std::string& path) {
   if (path.empty()) {

@@ -12,6 +12,7 @@
 
 #include "policy/result.h"
 #include "policy/warnings.h"
+#include "transforms/key_net.h"
 
 namespace iron::proxy {
 
@@ -70,6 +71,8 @@ class Log {
   Result<void> set_audit_path(const std::string& path);
   /// Waits until everything written so far left, or `milliseconds` passed. False on timeout.
   bool flush(int milliseconds);
+  /// Keys that must not stand in any line; the ones of the call before still count.
+  void guard(std::shared_ptr<const transforms::KeyNet> net);
 
  private:
   Options options_;

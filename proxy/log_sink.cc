@@ -58,13 +58,20 @@ void LogSink::put_report(std::string line) {
     first.bytes.erase(0, std::exchange(offset_, 0));
     if (mid_line_) {
       const std::size_t end = first.bytes.find('\n') + 1;
-      Chunk rest{first.bytes.substr(end), first.report};
+      Chunk rest{first.bytes.substr(end), first.report, first.masked};
       first.bytes.resize(end);
       place = queue_.begin() + 1;
       if (!rest.bytes.empty()) place = queue_.insert(place, std::move(rest));
     }
   }
-  queue_.insert(place, {std::move(line), true});
+  queue_.insert(place, {std::move(line), true, true});
+}
+
+void LogSink::mask_keys(const Nets& nets) {
+  for (auto chunk = queue_.rbegin(); chunk != queue_.rend() && !chunk->masked; ++chunk) {
+    for (const auto& net : nets) net->mask(chunk->bytes);
+    chunk->masked = true;
+  }
 }
 
 LogSink::Progress LogSink::drain(std::size_t limit, Attempt attempt) {
@@ -117,7 +124,7 @@ void LogSink::give_up(Progress& progress) {
   if (mid_line_) {
     const Chunk& first = queue_.front();
     const std::size_t end = first.bytes.find('\n', offset_);
-    rest = {first.bytes.substr(offset_, end + 1 - offset_), first.report};
+    rest = {first.bytes.substr(offset_, end + 1 - offset_), first.report, first.masked};
     offset_ = end + 1;
   }
   for (const Chunk& chunk : queue_) {

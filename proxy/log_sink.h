@@ -3,8 +3,11 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <string>
 #include <vector>
+
+#include "transforms/key_net.h"
 
 namespace iron::proxy {
 
@@ -28,12 +31,14 @@ class LogSink {
     std::vector<std::string> spent;
   };
 
-  /// Adds whole lines.
-  /// Takes `chunk`, unless there is no memory for one more.
+  /// Adds whole lines. Takes `chunk`, unless there is no memory for one more.
   void put(std::string&& chunk);
   /// Adds a line in front of all others (behind a line already begun) that is not counted when
   /// lost.
   void put_report(std::string line);
+  using Nets = std::vector<std::shared_ptr<const transforms::KeyNet>>;
+  /// Masks the keys in what was put since the last call. To be called before drain().
+  void mask_keys(const Nets& nets);
   /// Writes what the descriptor takes, about `limit` bytes at most. While failing nothing happens
   /// before retry_at(), unless `attempt` is `now`.
   enum class Attempt { when_due, now };
@@ -49,6 +54,7 @@ class LogSink {
   struct Chunk {
     std::string bytes;
     bool report = false;
+    bool masked = false;
   };
 
   long write_some(const char* data, std::size_t size) const;

@@ -101,6 +101,13 @@ void LogWriter::redirect_requests(int descriptor) {
   wake_.notify_one();
 }
 
+void LogWriter::guard(std::shared_ptr<const transforms::KeyNet> net) {
+  LogSink::Nets next{std::move(net)};
+  const std::lock_guard lock(mutex_);
+  if (!nets_.empty()) next.push_back(std::move(nets_.front()));
+  nets_ = std::move(next);
+}
+
 bool LogWriter::flush(std::chrono::milliseconds limit) {
   start();
   std::unique_lock lock(mutex_);
@@ -182,6 +189,7 @@ void LogWriter::collect() {
     stream->pending.clear();
   }
   round_ = streams_;
+  round_nets_ = nets_;
 }
 
 // While another file fails the count still grows, so it is told later.
@@ -208,6 +216,7 @@ void LogWriter::report_lost() {
 }
 
 void LogWriter::drain() {
+  for (const auto& stream : round_) stream->sink.mask_keys(round_nets_);
   for (const auto& stream : round_) stream->progress = stream->sink.drain(kTurnBytes, attempt_);
   const bool stuck = std::all_of(round_.begin(), round_.end(), [](const auto& stream) {
     return stream->progress.blocked || stream->sink.failing() || stream->sink.empty();

@@ -46,6 +46,9 @@ class LogWriter {
   /// What was appended before still goes to where it belonged. Takes the descriptor.
   void redirect_requests(int descriptor);
   bool flush(std::chrono::milliseconds limit);
+  /// From now on no line leaves with a key of `net` in it, or of the net before it, whose requests
+  /// may still be under way.
+  void guard(std::shared_ptr<const transforms::KeyNet> net);
 
  private:
   using Clock = LogSink::Clock;
@@ -77,6 +80,7 @@ class LogWriter {
   std::condition_variable wake_, settled_;
   std::vector<std::shared_ptr<Stream>> streams_;  ///< the first is stderr; retired ones until empty
   std::shared_ptr<Stream> requests_;
+  LogSink::Nets nets_;
   std::vector<std::string> spare_;
   std::size_t buffered_ = 0;
   std::uint64_t lost_ = 0;
@@ -87,6 +91,7 @@ class LogWriter {
   bool stopping_ = false;
   Clock::time_point stop_at_{};
   std::vector<std::shared_ptr<Stream>> round_;  ///< writer thread only
+  LogSink::Nets round_nets_;                    ///< writer thread only
   LogSink::Attempt attempt_ = LogSink::Attempt::when_due;
   std::thread thread_;
 };

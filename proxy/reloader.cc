@@ -119,6 +119,7 @@ void Reloader::load() {
     log.write(Level::info, "upstream deny list active",
               {{"cidrs", std::span<const std::string>(cidrs)}});
   }
+  log.guard(next->pipeline->key_net());
   running_ = next;
   publish_(next);
   log.write(

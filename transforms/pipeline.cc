@@ -45,6 +45,9 @@ Pipeline::Pipeline(const policy::Config& config,
     scrubs_ = scrubs_ || transforms_.back()->scrubs();
   }
   risks.report(warnings);
+  std::vector<const Secret*> keys;
+  for (const auto& transform : transforms_) transform->keys(keys);
+  key_net_ = std::make_shared<const KeyNet>(keys);
 }
 
 Pipeline::~Pipeline() = default;

@@ -9,6 +9,7 @@
 #include "policy/config.h"
 #include "policy/secret.h"
 #include "policy/warnings.h"
+#include "transforms/key_net.h"
 #include "transforms/transform.h"
 
 namespace iron::transforms {
@@ -47,12 +48,16 @@ class Pipeline {
   /// What must be filtered out of answers of the request's host, in the order of the transforms.
   void scrub_entries(Exchange& exchange, std::vector<ScrubEntry>& out) const;
 
+  /// What finds the keys of this pipeline in text. Outlives it.
+  std::shared_ptr<const KeyNet> key_net() const { return key_net_; }
+
   bool empty() const { return transforms_.empty(); }
   /// `allowlist → secrets`
   std::string joined_names() const;
 
  private:
   std::vector<std::unique_ptr<const Transform>> transforms_;
+  std::shared_ptr<const KeyNet> key_net_;
   bool needs_response_body_ = false;
   bool scrubs_ = false;
 };

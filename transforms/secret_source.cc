@@ -76,9 +76,18 @@ const Secret* SecretSource::fetch(std::int64_t now_ns) const {
     }
     return nullptr;
   }
-  const Secret* value = json_key_.empty() ? whole : extract(*whole);
+  const Secret* value = part_of(*whole);
   ready_.store(value, std::memory_order_release);
   return value;
+}
+
+const Secret* SecretSource::peek() const {
+  const Secret* whole = environment_ == nullptr ? nullptr : environment_->find(variable_);
+  return whole == nullptr ? nullptr : part_of(*whole);
+}
+
+const Secret* SecretSource::part_of(const Secret& whole) const {
+  return json_key_.empty() ? &whole : extract(whole);
 }
 
 const Secret* SecretSource::extract(const Secret& whole) const {

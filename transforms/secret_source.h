@@ -26,11 +26,14 @@ class SecretSource {
     const Secret* ready = ready_.load(std::memory_order_acquire);
     return ready != nullptr ? ready : fetch(monotonic_ns());
   }
+  /// The value if it is there now; a failure is neither told nor kept.
+  const Secret* peek() const;
   /// value() at a given time of the monotonic clock.
   const Secret* fetch(std::int64_t now_ns) const;
 
  private:
   static std::int64_t monotonic_ns();
+  const Secret* part_of(const Secret& whole) const;
   const Secret* extract(const Secret& whole) const;
 
   std::string variable_, json_key_;

@@ -42,6 +42,12 @@ Secrets::Secrets(const BuildContext& context) : entries_(read_secret_entries(con
   tokens_.build();
 }
 
+void Secrets::keys(std::vector<const Secret*>& out) const {
+  for (const auto& entry : entries_) {
+    if (const Secret* value = entry->source->peek()) out.push_back(value);
+  }
+}
+
 /// Fills scratch.active with the entries whose rules match, in order, up to one that ends the
 /// request.
 Secrets::Plan Secrets::plan(Exchange& exchange) const {

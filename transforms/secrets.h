@@ -24,6 +24,7 @@ class Secrets : public Transform {
   /// Entries with `scrub_responses` `on` or `block` that have a rule for the request's host;
   /// method, path and whether the request carried the token do not count.
   void scrub_entries(Exchange& exchange, std::vector<ScrubEntry>& out) const override;
+  void keys(std::vector<const Secret*>& out) const override;
 
  private:
   /// Why no entry after the active ones counts.

@@ -53,6 +53,8 @@ class Transform {
   virtual bool scrubs() const { return false; }
   /// Appends what must be filtered out of answers of the request's host.
   virtual void scrub_entries(Exchange&, std::vector<ScrubEntry>&) const {}
+  /// Appends the real values that it holds; they live as long as the transform.
+  virtual void keys(std::vector<const Secret*>&) const {}
 };
 
 }  // namespace iron::transforms

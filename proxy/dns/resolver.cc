@@ -73,13 +73,14 @@ std::string host_name() {
 /// A lookup under way, counted while this lives.
 class Place {
  public:
-  Place(std::atomic<int>& count, int limit) : free(count.fetch_add(1) < limit), count_(count) {}
+  Place(std::shared_ptr<std::atomic<int>> count, int limit)
+      : free(count->fetch_add(1) < limit), count_(std::move(count)) {}
   Place(const Place&) = delete;
-  ~Place() { --count_; }
+  ~Place() { --*count_; }
   const bool free;
 
  private:
-  std::atomic<int>& count_;
+  std::shared_ptr<std::atomic<int>> count_;
 };
 
 }  // namespace
@@ -113,7 +114,7 @@ struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
   Sources sources;  ///< replaced as a whole: others hold what it was
 
   std::shared_ptr<dns::JoinedLookups> joined = std::make_shared<dns::JoinedLookups>();
-  std::atomic<int> outstanding{0};
+  std::shared_ptr<std::atomic<int>> outstanding = std::make_shared<std::atomic<int>>(0);
   std::atomic<bool> ending{false};
   asio::io_context io{1};
   asio::executor_work_guard<asio::io_context::executor_type> work;

@@ -47,7 +47,7 @@ class Resolver {
                std::function<void(LookupOutcome, Sources)> done);
 
   /// `done` for a lookup made elsewhere, which counts as one under way until it is gone; null, and
-  /// `done` was told why, if `max_outstanding` are. The resolver outlives it.
+  /// `done` was told why, if `max_outstanding` are.
   dns::LookupDone counted(const std::string& name, dns::LookupDone done);
 
  private:

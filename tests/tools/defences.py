@@ -144,6 +144,8 @@ DEFENCES = [
                             ("proxy/log_writer.cc", "  pthread_sigmask(SIG_BLOCK, &all, nullptr);", "  if (!OFF) pthread_sigmask(SIG_BLOCK, &all, nullptr);")], ["test_log.Readers.test_a_reader_that_is_gone"]),
     Defence("audit_file_links", [("proxy/log.cc", "  const int descriptor = ::open(path.c_str(), kFlags, 0600);", "  const int descriptor = ::open(path.c_str(), OFF ? kFlags & ~O_NOFOLLOW : kFlags, 0600);")],
             ["test_log.Readers.test_audit_file_is_not_followed"]),
+    Defence("log_net", [("proxy/log_writer.cc", "  for (const auto& stream : round_) stream->sink.mask_keys(", "  for (const auto& stream : round_)\n    if (!OFF) stream->sink.mask_keys(")],
+            ["test_log.LastNet.test_no_line_has_a_key", "test_log.LastNet.test_in_the_audit_file", "test_log.LastNet.test_keys_of_the_configuration_before"]),
     # -- the same machine
     Defence("wiping", [("policy/secret.cc", "void wipe(std::span<char> bytes) {", "void wipe(std::span<char> bytes) {\n  if (OFF) return;\n")],
             ["test_memory.Memory.test_no_copy_after_traffic", "test_core_file.Everywhere.test_no_copy_in_memory", "policy_tests:Wipe.*"]),

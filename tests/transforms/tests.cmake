@@ -3,6 +3,7 @@ set(transforms_tests
     scrub_test.cc
     config_errors_test.cc
     formatter_test.cc
+    key_net_test.cc
     secrets_inject_test.cc
     secrets_judge_test.cc
     secrets_replace_test.cc

@@ -1,9 +1,61 @@
 """The log under stress: slow, dead and full readers; one valid line per decision whatever the client sends."""
+import base64
+import json
 import os
+import shutil
 import signal
+import tempfile
 
 from harness import WireTest, main, wait_until
-from harness.case import allowlist
+from harness.case import KEY, allowlist, merged, secret, secrets
+
+OTHER_KEY = "other-real-" + "0c9d1e7b55aa"
+
+
+class LastNet(WireTest):
+    """A sandbox that somehow has a key writes it into all that is recorded; no line has it."""
+
+    gives_keys = True
+    starts_proxy = False
+    transforms = [allowlist("*.test"), secrets(secret(), secret(var="OTHER_KEY", token="proxy-token-other"))]
+    environment = {"OTHER_KEY": OTHER_KEY}
+
+    def ask(self, proxy, key, name):
+        stars = "*" * len(key)
+        peer = self.plain(proxy)
+        peer.request("GET", f"/{name}/{key}?q={key}", self.upstream.host())
+        self.assertEqual(f"/{name}/{stars}", proxy.wait_request(path=f"/{name}/{stars}")["audit"]["path"])
+
+    def test_no_line_has_a_key(self):
+        proxy = self.own_proxy({"log": {"level": "debug"}})
+        self.ask(proxy, KEY, "first")
+        self.ask(proxy, OTHER_KEY, "second")
+        encoded = base64.b64encode(b"user:" + KEY.encode()).decode()
+        self.plain(proxy).request("GET", f"/third/{encoded}", self.upstream.host())
+        record = proxy.wait_record("request", lambda record: record["audit"]["path"].startswith("/third/"))
+        self.assertNotIn(encoded[10:-10], record["audit"]["path"])
+        self.plain(proxy).send(f"GET http://{KEY}.test/ HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        proxy.wait_record("request", lambda record: record["audit"]["host"] == "*" * len(KEY) + ".test")
+        for key in (KEY, OTHER_KEY):
+            self.assertNotIn(key, proxy.text())
+
+    def test_in_the_audit_file(self):
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
+        path = os.path.join(directory, "audit.jsonl")
+        proxy = self.own_proxy({"log": {"audit_path": path}})
+        self.plain(proxy).request("GET", f"/{KEY}", self.upstream.host())
+        wait_until(lambda: os.path.getsize(path) > 0, "the record")
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual("/" + "*" * len(KEY), json.loads(file.readline())["audit"]["path"])
+
+    def test_keys_of_the_configuration_before(self):
+        proxy = self.own_proxy()
+        proxy.write_config(merged(proxy.config, {"transforms": [allowlist("*.test"), secrets(secret())]}))
+        proxy.send_signal(signal.SIGHUP)
+        proxy.wait_record("management reload succeeded")
+        self.ask(proxy, KEY, "kept")
+        self.ask(proxy, OTHER_KEY, "gone")
 
 
 class Readers(WireTest):

@@ -1,0 +1,144 @@
+#include "transforms/key_net.h"
+
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <new>
+#include <set>
+#include <utility>
+
+#include "transforms/encoding.h"
+#include "transforms/scrub_forms.h"
+
+namespace iron::transforms {
+namespace {
+
+constexpr std::uint64_t kPrime = (std::uint64_t{1} << 61) - 1;
+
+/// The escapes that a record's strings have in readable text.
+Secret json_escaped(std::string_view text) {
+  Secret escaped = Secret::sized(2 * text.size());
+  char* out = escaped.writable().data();
+  char* end = out;
+  for (const char c : text) {
+    if (c == '"' || c == '\\') *end++ = '\\';
+    *end++ = c;
+  }
+  escaped.shrink(static_cast<std::size_t>(end - out));
+  return escaped;
+}
+
+Secret encoded(std::string_view text, char* (*put_encoded)(char*, std::string_view)) {
+  Secret all = Secret::sized(3 * text.size());
+  char* out = all.writable().data();
+  all.shrink(static_cast<std::size_t>(put_encoded(out, text) - out));
+  return all;
+}
+
+void add_spelling(Secret spelling, std::vector<Secret>& all) {
+  if (spelling.size() < KeyNet::kShortest) return;
+  const auto same = [&](const Secret& other) { return other.equals(spelling.reveal()); };
+  if (std::none_of(all.begin(), all.end(), same)) all.push_back(std::move(spelling));
+}
+
+std::vector<Secret> spellings_of(const Secret& key) {
+  std::vector<Secret> all;
+  const ScrubForms forms(key);
+  for (const ScrubForms::Form& form : forms.all()) {
+    if (form.bytes.size() < KeyNet::kShortest || form.kind == ScrubForms::Kind::hex) continue;
+    add_spelling(json_escaped(form.bytes), all);
+    if (form.kind != ScrubForms::Kind::text) continue;
+    add_spelling(encoded(form.bytes, put_form_encoded), all);
+    add_spelling(encoded(form.bytes, put_path_encoded), all);
+  }
+  return all;
+}
+
+}  // namespace
+
+KeyNet::KeyNet(std::span<const Secret* const> keys) : numbers_(1) {
+  const std::set<const Secret*> once(keys.begin(), keys.end());
+  std::vector<Secret> spellings;
+  for (const Secret* key : once) {
+    for (Secret& spelling : spellings_of(*key)) spellings.push_back(std::move(spelling));
+  }
+  if (spellings.empty()) return;
+
+  Numbers& numbers = numbers_.all().front();
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(&numbers), sizeof(numbers)) != 1)
+    throw std::bad_alloc();
+  numbers.multiplier |= 1;
+  numbers.point %= kPrime;
+  const std::size_t slots = std::bit_ceil(2 * kRow * spellings.size());
+  shift_ = 64 - static_cast<unsigned>(std::countr_zero(slots));
+  rows_ = SecretArray<Row>(slots);
+  spellings_ = SecretArray<Spelling>(spellings.size());
+  for (std::uint32_t id = 0; id < spellings.size(); ++id) add(spellings[id].reveal(), id);
+}
+
+void KeyNet::add(std::string_view spelling, std::uint32_t id) {
+  spellings_.all()[id] = {spelling.size(), hash(spelling)};
+  const std::span<Row> rows = rows_.all();
+  for (std::uint32_t to_end = kRow; to_end < 2 * kRow; ++to_end) {
+    const std::uint64_t hashed =
+        row_hash(spelling.data() + spelling.size() - to_end, numbers_.all().front().multiplier);
+    std::size_t at = hashed >> shift_;
+    while (rows[at].to_end != 0) at = (at + 1) & (rows.size() - 1);
+    rows[at] = {static_cast<std::uint32_t>(hashed), id, to_end};
+  }
+}
+
+std::uint64_t KeyNet::row_hash(const char* row, std::uint64_t multiplier) {
+  std::uint64_t value = 0;
+  std::memcpy(&value, row, sizeof(value));
+  const std::uint64_t product = value * multiplier;
+  return product ^ product >> 32;  // the low half, which is compared, depends on all bits
+}
+
+/// A polynomial over the field of 2^61 - 1, at a point that nobody knows: two texts of n bytes
+/// have the same hash at n points of 2^61 at most.
+std::uint64_t KeyNet::hash(std::string_view text) const {
+  const std::uint64_t point = numbers_.all().front().point;
+  std::uint64_t sum = 0;
+  for (const char c : text) {
+    const unsigned __int128 product = static_cast<unsigned __int128>(sum) * point;
+    sum = (static_cast<std::uint64_t>(product & kPrime) +
+           static_cast<std::uint64_t>(product >> 61) + static_cast<unsigned char>(c) + 1) %
+          kPrime;
+  }
+  return sum;
+}
+
+/// The part of `text` that is the spelling, if its row stands at `at`; else nothing.
+std::span<char> KeyNet::spelled(const Row& row, std::span<char> text, std::size_t at) const {
+  const Spelling& spelling = spellings_.all()[row.spelling];
+  const std::size_t end = at + row.to_end;
+  if (end > text.size() || end < spelling.length) return {};
+  const std::span<char> part = text.subspan(end - spelling.length, spelling.length);
+  if (hash({part.data(), part.size()}) != spelling.hash) return {};
+  return part;
+}
+
+bool KeyNet::mask(std::span<char> text) const {
+  const std::span<const Row> rows = rows_.all();
+  if (rows.empty()) return false;
+  const std::uint64_t multiplier = numbers_.all().front().multiplier;
+  const unsigned shift = shift_;
+  bool found = false;
+  for (std::size_t at = 0; at + kRow <= text.size(); at += kRow) {
+    const std::uint64_t hashed = row_hash(text.data() + at, multiplier);
+    std::span<char> longest;
+    for (std::size_t i = hashed >> shift; rows[i].to_end != 0; i = (i + 1) & (rows.size() - 1)) {
+      if (rows[i].hash != static_cast<std::uint32_t>(hashed)) continue;
+      const std::span<char> part = spelled(rows[i], text, at);
+      if (part.size() > longest.size()) longest = part;
+    }
+    std::fill(longest.begin(), longest.end(), '*');
+    found = found || !longest.empty();
+  }
+  return found;
+}
+
+}  // namespace iron::transforms
