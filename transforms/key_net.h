@@ -47,12 +47,15 @@ class KeyNet {
   void add(std::string_view spelling, std::uint32_t id);
   static std::uint64_t row_hash(const char* row, std::uint64_t multiplier);
   std::uint64_t hash(std::string_view text) const;
+  std::size_t next_marked(std::span<const char> text, std::size_t at) const;
+  bool mask_at(std::span<char> text, std::size_t at) const;
   std::span<char> spelled(const Row& row, std::span<char> text, std::size_t at) const;
 
   SecretArray<Numbers> numbers_;
   SecretArray<Row> rows_;
   SecretArray<Spelling> spellings_;
-  unsigned shift_ = 0;
+  SecretArray<std::uint64_t> marks_;  ///< a bit for each hash of a row: most texts have none
+  unsigned row_shift_ = 0, mark_shift_ = 0;
 };
 
 }  // namespace iron::transforms
