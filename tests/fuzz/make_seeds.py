@@ -387,6 +387,8 @@ def swaps():
         "inject": ("/a inj=token-one&x=y&in%6a=2&inj\nv\nbody", 5, 1, 1, 2),
         "inject-new": ("/a x=y\nbody", 5, 0, 0),
         "inject-empty": ("/a \nbody", 5, 1, 0),
+        "semicolons": ("/= inj;J\n", 5, 5, 1),
+        "semicolon-last": ("/= inj;\n\n", 5, 5, 1),
         "named": ("/token-one token-one=one-two\nBasic broken=\ntoken-one\nbody one-two", 1, 1, 2, 1, 0),
     }
     return {name: cut(text.encode(), *numbers) for name, (text, *numbers) in texts.items()}
