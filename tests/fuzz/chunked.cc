@@ -154,8 +154,9 @@ FUZZ_TARGET(chunked) {
   FUZZ_CHECK(decode(input, 1, 1) == whole);
   const BodyReader ahead({BodyFraming::Kind::chunked, 0});
   FUZZ_CHECK(ahead.completes_with(input) == whole.done);
-  Cuts(input.size())(
-      [&](std::size_t cut) { FUZZ_CHECK(decode(input, cut, input.size()) == whole); });
+  for (const std::size_t cut : cuts(input)) {
+    FUZZ_CHECK(decode(input, cut, input.size()) == whole);
+  }
   FUZZ_CHECK(!(whole.done && whole.fault));
   const Plain plain = read_plainly(input);
   if (input.size() < 4096) {

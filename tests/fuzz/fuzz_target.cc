@@ -1,5 +1,6 @@
 #include "tests/fuzz/fuzz_target.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -28,6 +29,21 @@ std::string_view Cutter::text(char separator) {
   const std::string_view found = rest_.substr(0, end);
   rest_.remove_prefix(end == rest_.npos ? rest_.size() : end + 1);
   return found;
+}
+
+std::vector<std::size_t> cuts(std::string_view bytes) {
+  constexpr std::size_t kAll = 64, kLeast = 4, kBytes = 65536;
+  std::size_t step = 1, first = 0;
+  if (bytes.size() > kAll) {
+    std::uint32_t hash = 2166136261;  // FNV-1a
+    for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
+    step = bytes.size() / std::clamp(kBytes / bytes.size(), kLeast, kAll);
+    first = hash % step;
+  }
+  std::vector<std::size_t> places;
+  for (std::size_t at = first; at < bytes.size(); at += step) places.push_back(at);
+  places.push_back(bytes.size());
+  return places;
 }
 
 }  // namespace iron::fuzz

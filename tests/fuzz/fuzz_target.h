@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 /// Defines a fuzz target: `FUZZ_TARGET(name) { … }` gets the bytes as `input`. With libFuzzer each
 /// target is a program of its own, else all of them are in fuzz_corpora, which replays corpora
@@ -51,19 +52,9 @@ class Cutter {
   std::string_view rest_;
 };
 
-/// Some places to cut `size` bytes at: all for short inputs, a spread of them for long ones.
-class Cuts {
- public:
-  explicit Cuts(std::size_t size) : size_(size), step_(size <= 64 ? 1 : size / 61) {}
-  /// Calls `each(place)` with places from 0 to size.
-  template <class Each>
-  void operator()(Each each) const {
-    for (std::size_t at = 0; at < size_; at += step_) each(at);
-    each(size_);
-  }
-
- private:
-  std::size_t size_, step_;
-};
+/// Places to cut an input at, its end always among them: all of a short one. Of a long one some, so
+/// that an execution costs no more than a few passes over it, and which ones its bytes decide, so
+/// that every place gets a turn.
+std::vector<std::size_t> cuts(std::string_view bytes);
 
 }  // namespace iron::fuzz

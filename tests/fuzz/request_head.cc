@@ -159,7 +159,9 @@ FUZZ_TARGET(request_head) {
   limits.start_line_bytes = 1024;
   limits.fields = 20;
   const Parsed whole = parse(input, 0, limits);
-  Cuts(input.size())([&](std::size_t cut) { FUZZ_CHECK(parse(input, cut, limits) == whole); });
+  for (const std::size_t cut : cuts(input)) {
+    FUZZ_CHECK(parse(input, cut, limits) == whole);
+  }
   if (whole.status != HeadParser::Status::complete || whole.fault != HeadFault::none) return;
   FUZZ_CHECK(whole.consumed <= limits.bytes && whole.lines.size() <= limits.fields);
 
