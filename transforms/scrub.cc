@@ -111,7 +111,7 @@ void ScrubFilter::extend(const Thread& thread, unsigned char byte) {
     next.spelling = spelling;
     ++next.offset;
     if (next.offset < size) {
-      next_.push_back(next);
+      keep(next);
     } else {
       advance(next, spelled_bytes(bytes, spelling));
     }
@@ -132,6 +132,18 @@ void ScrubFilter::extend(const Thread& thread, unsigned char byte) {
   }
 }
 
+/// Two ways to read the same characters can come to the same place. One of them goes on, or each
+/// place of a key that is ambiguous, as backslashes are, would double them.
+void ScrubFilter::keep(const Thread& thread) {
+  const auto related = [&](const Thread& other) {
+    return other.begin == thread.begin && other.form == thread.form;
+  };
+  for (auto at = next_.rbegin(); at != next_.rend() && related(*at); ++at) {
+    if (*at == thread) return;
+  }
+  next_.push_back(thread);
+}
+
 /// Behind a whole spelling of `bytes` bytes.
 void ScrubFilter::advance(Thread thread, std::size_t bytes) {
   thread.position += static_cast<std::uint32_t>(bytes);
@@ -140,7 +152,7 @@ void ScrubFilter::advance(Thread thread, std::size_t bytes) {
   if (thread.position == set_->forms_[thread.form].bytes.size()) {
     found(thread);
   } else {
-    next_.push_back(thread);
+    keep(thread);
   }
 }
 

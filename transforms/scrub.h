@@ -82,6 +82,7 @@ class ScrubFilter {
     std::uint32_t position = 0;          ///< in the form's bytes
     Spelling spelling = Spelling::none;  ///< of the byte at `position`, if begun
     std::uint8_t offset = 0;             ///< characters of it that came
+    bool operator==(const Thread&) const = default;
   };
   struct Match {
     std::uint64_t begin = 0, end = 0;
@@ -92,6 +93,7 @@ class ScrubFilter {
   void step(unsigned char byte);
   void extend(const Thread& thread, unsigned char byte);
   void advance(Thread thread, std::size_t bytes);
+  void keep(const Thread& thread);
   void found(const Thread& thread);
   void release(std::uint64_t until, std::string_view bytes, std::string& out);
   void copy(std::uint64_t from, std::uint64_t to, std::string_view bytes, std::string& out) const;
@@ -99,6 +101,7 @@ class ScrubFilter {
   void drop_held();
 
   const ScrubSet* set_;
+  /// Those of one form and begin stand side by side; no two are alike.
   std::vector<Thread> threads_, next_;
   std::vector<Match> matches_;  ///< not yet written, ordered, apart from each other
   Secret held_;                 ///< the last kept_ bytes before fed_
