@@ -1,11 +1,18 @@
 // A prefix list denies exactly the addresses that it denies bit by bit, each address looked through
-// for IPv4 inside.
+// for IPv4 inside. Texts of addresses and prefixes are read as inet_pton reads them, and what is
+// denied is explained by an address and a prefix that holds it.
+#include <arpa/inet.h>
+
 #include <array>
+#include <charconv>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "policy/config.h"
 #include "policy/deny_list.h"
+#include "policy/host.h"
+#include "policy/special_addresses.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace iron::fuzz {
@@ -88,6 +95,77 @@ Plain loopback(bool v4) {
   return plain;
 }
 
+policy::IpAddress address_of(const Plain& plain) {
+  const Bytes& b = plain.bytes;
+  return plain.v4 ? policy::IpAddress::v4({b[0], b[1], b[2], b[3]}) : policy::IpAddress::v6(b);
+}
+
+std::optional<Plain> read_address(std::string_view text) {
+  const std::string ended(text);
+  Plain plain;
+  if (text.find('\0') != text.npos) return std::nullopt;
+  plain.v4 = ::inet_pton(AF_INET, ended.c_str(), plain.bytes.data()) == 1;
+  if (!plain.v4 && ::inet_pton(AF_INET6, ended.c_str(), plain.bytes.data()) != 1) return {};
+  return plain;
+}
+
+std::optional<PlainPrefix> read_prefix(std::string_view text) {
+  constexpr std::string_view kBlanks = " \t\n\v\f\r";
+  while (!text.empty() && kBlanks.find(text.front()) != kBlanks.npos) text.remove_prefix(1);
+  while (!text.empty() && kBlanks.find(text.back()) != kBlanks.npos) text.remove_suffix(1);
+  const std::size_t slash = text.rfind('/');
+  if (slash == text.npos) return std::nullopt;
+  const auto network = read_address(text.substr(0, slash));
+  const std::string_view digits = text.substr(slash + 1);
+  int bits = -1;
+  const auto end = std::from_chars(digits.data(), digits.data() + digits.size(), bits);
+  const bool whole = end.ec == std::errc() && end.ptr == digits.data() + digits.size();
+  // Written back: no sign, no zero in front.
+  if (!network || !whole || bits < 0 || std::to_string(bits) != digits) return std::nullopt;
+  if (bits > (network->v4 ? 32 : 128)) return std::nullopt;
+  return PlainPrefix{*network, bits};
+}
+
+/// A text alone: an address, or an entry of a list. Says whether it is an entry.
+bool check_text(const std::string& text) {
+  using namespace policy;
+  const auto address = read_address(text);
+  FUZZ_CHECK(IpAddress::parse(text) ==
+             (address ? std::optional(address_of(*address)) : std::nullopt));
+  std::string why;
+  const auto parsed = parse_address_text(text, &why);
+  FUZZ_CHECK(parsed.has_value() == address.has_value() && why.empty() == parsed.has_value());
+  if (parsed) FUZZ_CHECK(parsed->v4 == address->v4 && parsed->bytes == address->bytes);
+  const bool good = read_prefix(text).has_value();
+  try {
+    const DenyList list({text});
+    FUZZ_CHECK(good);
+  } catch (const ConfigError& error) {
+    FUZZ_CHECK(!good && std::string_view(error.what()).starts_with("proxy.upstream_deny_cidrs: "));
+  }
+  return good;
+}
+
+/// The address as text is the same address, alone and with a port.
+void check_written(const policy::IpAddress& address) {
+  const auto again = read_address(address.text());
+  FUZZ_CHECK(again && again->v4 == address.is_v4() && again->bytes == address.bytes());
+  const auto port = static_cast<std::uint16_t>(address.bytes()[0] << 8 | address.bytes()[1] | 1);
+  const auto authority = policy::Authority::parse(address.text_with_port(port));
+  FUZZ_CHECK(authority && authority->literal == address && authority->port == port);
+}
+
+/// What is said about a denied address names a prefix of the list, or a special block, and an
+/// address in it.
+void check_denial(const policy::DenyList::Hit& hit) {
+  using namespace policy;
+  const std::string text = denial_text(hit);
+  const std::size_t in = text.rfind(" in "), begin = text.rfind(' ', in - 1) + 1;
+  FUZZ_CHECK(in != text.npos && text.starts_with("denied by upstream_deny_cidrs: "));
+  const auto address = IpAddress::parse(text.substr(begin, in - begin));
+  FUZZ_CHECK(address && DenyList({text.substr(in + 4)}).check(*address));
+}
+
 }  // namespace
 }  // namespace iron::fuzz
 
@@ -112,6 +190,13 @@ FUZZ_TARGET(cidr) {
 
   std::vector<std::string> texts;
   std::vector<PlainPrefix> prefixes;
+  const auto add = [&](const std::string& text, PlainPrefix prefix) {
+    texts.push_back(text);
+    const bool mapped = !prefix.network.v4 && address_of(prefix.network).is_v4();
+    if (mapped && prefix.bits == 96) return;  // has no effect
+    if (mapped && prefix.bits > 96) prefix = {v4_at(prefix.network.bytes, 12), prefix.bits - 96};
+    prefixes.push_back(prefix);
+  };
   const std::size_t count = cutter.up_to(3);
   for (std::size_t i = 0; i < count; ++i) {
     PlainPrefix prefix;
@@ -121,26 +206,25 @@ FUZZ_TARGET(cidr) {
     for (std::size_t at = 0; at < width; ++at)
       prefix.network.bytes[at] = near ? bytes[at] : cutter.number();
     prefix.bits = static_cast<int>(cutter.up_to(width * 8));
-    const IpAddress address =
-        prefix.network.v4 ? IpAddress::v4({prefix.network.bytes[0], prefix.network.bytes[1],
-                                           prefix.network.bytes[2], prefix.network.bytes[3]})
-                          : IpAddress::v6(prefix.network.bytes);
+    const IpAddress address = address_of(prefix.network);
     // A mapped network is written as IPv6 text all the same.
     const bool mapped = !prefix.network.v4 && address.is_v4();
-    texts.push_back((mapped ? "::ffff:" : "") + address.text() + "/" + std::to_string(prefix.bits));
-    if (mapped && prefix.bits > 96) {
-      prefix = {v4_at(prefix.network.bytes, 12), prefix.bits - 96};
-    } else if (mapped && prefix.bits == 96) {
-      continue;  // has no effect
-    }
-    prefixes.push_back(prefix);
+    add((mapped ? "::ffff:" : "") + address.text() + "/" + std::to_string(prefix.bits), prefix);
+  }
+  for (std::size_t i = 0; i < 4 && !cutter.rest().empty(); ++i) {
+    const std::string text(cutter.text());
+    if (check_text(text)) add(text, *read_prefix(text));
   }
 
   const DenyList list(texts);
+  const DenyList with_special(texts, true);
   const auto hit = list.check(IpAddress::v6(bytes));
-  bool denied = false;
+  const auto special_hit = with_special.check(IpAddress::v6(bytes));
+  bool denied = false, special = false;
   for (const Plain& meaning : meanings(bytes)) {
+    check_written(address_of(meaning));
     const bool unspecified = meaning.v4 ? meaning.bytes[0] == 0 : meaning.bytes == Bytes{};
+    special = special || unspecified || special_block(address_of(meaning)).has_value();
     for (const PlainPrefix& prefix : prefixes) {
       denied =
           denied || contains(prefix, meaning) ||
@@ -148,4 +232,7 @@ FUZZ_TARGET(cidr) {
     }
   }
   FUZZ_CHECK(hit.has_value() == denied);
+  FUZZ_CHECK(special_hit.has_value() == (denied || special));
+  if (hit) check_denial(*hit);
+  if (special_hit) check_denial(*special_hit);
 }

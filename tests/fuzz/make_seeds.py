@@ -161,6 +161,25 @@ def cidrs():
         seeds[f"form-{form}"] = cut(b"", *address, form, 1, *prefix)
         seeds[f"v6-{form}"] = cut(b"", *address, form, 2, 0, 1, 96, 0, 1, 104)
         seeds[f"far-{form}"] = cut(b"", *bytes(16), form, 1, 1, 0, 127, 0, 0, 0, 8)
+    texts = {
+        "lists": ["127.0.0.0/8", " ::1/128\t", "::ffff:10.0.0.0/104", "::ffff:0:0/96"],
+        "no-address": ["", "/8", "%lo/8", "h.test"],
+        "no-bits": ["10.0.0.0", "10.0.0.0/", "10.0.0.0/08", "10.0.0.0/-1"],
+        "far-bits": ["10.0.0.0/33", "::/129", "::/1234567890", "10.0.0.0/8/8"],
+        "quads": ["1..2.3", "1.2.3.", "1.2.3", "1.2.3.4.5"],
+        "quad-digits": ["01.2.3.4", "256.2.3.4", "1.2.3.a", ".1.2.3"],
+        "groups": ["1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "12345::"],
+        "gaps": ["1::8", "::1:2:3:4:5:6:7:8", "1::2::3", ":::"],
+        "colons": ["1:", ":1", "1:2:::3", "1::g"],
+        "quads-in-groups": ["::1.2.3.4", "1:2:3:4:5:6:1.2.3.4", "1:2:1.2.3.4", "::1:2:3:4:5:6:7:1.2.3.4"],
+        "zones": ["fe80::1%lo", "fe80::1%", "fe80::1%lo/64", "::ffff:1.2.3.4%1"],
+    }
+    for name, lines in texts.items():
+        seeds[f"text-{name}"] = cut("\n".join(lines).encode(), *[10, 1, 2, 3] * 4, 5, 0)
+    # Special blocks: shared address space, an anycast address in one, the same behind NAT64, the unspecified address.
+    for name, address, form in (("shared", [0] * 12 + [100, 64, 0, 1], 5), ("anycast", [0] * 12 + [192, 0, 0, 9], 5), ("nat64", [0] * 12 + [10, 0, 0, 1], 1),
+                                ("orchid", [0x20, 1, 0, 0x20] + [0] * 12, 0), ("public", [0x2A, 0] + [1] * 14, 0), ("unspecified", [0] * 16, 0)):
+        seeds[f"special-{name}"] = cut(b"192.0.2.0/24", *address, form, 0)
     return seeds
 
 
