@@ -53,6 +53,11 @@ def request_heads():
         "http2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         "gzip-coding": head("POST / HTTP/1.1", host, "Transfer-Encoding: gzip, chunked"),
         "many": head("GET / HTTP/1.1", host, *[f"X-{i}: {i}" for i in range(24)]),
+        "lists": head("GET / HTTP/1.1", host, "Connection: close, Upgrade,,\t keep-alive ,X-A", "TE: , trailers,"),
+        "long-line": head("GET /" + "a" * 1100 + " HTTP/1.1", host),
+        "long-head": head("GET / HTTP/1.1", host, "A: " + "a" * 4200),
+        "long-connect": head("CONNECT h.test:443 HTTP/1.1", "A: " + "a" * 600),
+        "no-digits": head("POST / HTTP/1.1", host, "Content-Length: 1x"),
     }
 
 
@@ -83,6 +88,11 @@ def response_heads():
         "not-http": b"hello\r\n\r\n",
         "bare-lf": b"HTTP/1.1 200 OK\nA: b\n\n",
         "many": head(ok, *[f"X-{i}: {i}" for i in range(24)]),
+        "many-lengths": head(ok, *[f"Content-Length: {'0' * i}9" for i in range(19)]),
+        "long-line": head(ok + "!" * 1100),
+        "long-head": head(ok, "A: " + "a" * 4200),
+        "old-chunked": head("HTTP/1.0 200 OK", "Transfer-Encoding: chunked"),
+        "bad-start": head("HTTP/1.1\x01 200"),
     }
 
 

@@ -62,8 +62,10 @@ struct Parsed {
   bool operator==(const Parsed&) const = default;
 };
 
-Parsed parse(std::string_view bytes, std::size_t cut, const HeadLimits& limits) {
-  HeadParser parser(HeadParser::Kind::request);
+Parsed parse(HeadParser& parser,
+             std::string_view bytes,
+             std::size_t cut,
+             const HeadLimits& limits) {
   Request request;
   auto status = parser.parse(bytes.substr(0, cut), limits, request);
   if (status == HeadParser::Status::incomplete) status = parser.parse(bytes, limits, request);
@@ -74,6 +76,50 @@ Parsed parse(std::string_view bytes, std::size_t cut, const HeadLimits& limits) 
                  std::to_string(request.minor_version);
   parsed.lines = lines_of(request.headers);
   return parsed;
+}
+
+Parsed parse(std::string_view bytes, std::size_t cut, const HeadLimits& limits) {
+  HeadParser parser(HeadParser::Kind::request);
+  return parse(parser, bytes, cut, limits);
+}
+
+/// A parser that was in another head, or in this one at another place, reads as a new one.
+void check_restart(std::string_view input, const HeadLimits& limits, const Parsed& whole) {
+  HeadParser parser(HeadParser::Kind::request);
+  Request request;
+  parser.parse(input.substr(0, input.size() / 2), limits, request);
+  const std::string moved(input);
+  parser.restart();
+  FUZZ_CHECK(parse(parser, moved, 0, limits) == whole);
+  constexpr std::string_view kNext = "GET /next HTTP/1.0\r\nA: b\r\n\r\n";
+  parser.restart();
+  FUZZ_CHECK(parse(parser, kNext, 0, limits) == parse(kNext, 0, limits));
+}
+
+/// A list as RFC 9110 section 5.6.1 has it, split plainly: each element is in it, what is no
+/// element is not.
+void check_tokens(std::string_view value) {
+  std::vector<std::string> elements;
+  std::string element;
+  for (const char c : std::string(value) + ",") {
+    if (c != ',') {
+      element.push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c);
+      continue;
+    }
+    const std::size_t first = element.find_first_not_of(" \t");
+    if (first != element.npos) {
+      elements.push_back(element.substr(first, element.find_last_not_of(" \t") - first + 1));
+    }
+    element.clear();
+  }
+  for (const std::string& at : elements) {
+    FUZZ_CHECK(has_token(value, at));
+    const std::string longer = at + "x";
+    FUZZ_CHECK(has_token(value, longer) == (std::ranges::find(elements, longer) != elements.end()));
+  }
+  for (const std::string_view name : {"close", "keep-alive", "upgrade"}) {
+    FUZZ_CHECK(has_token(value, name) == (std::ranges::find(elements, name) != elements.end()));
+  }
 }
 
 void check_unambiguous(const Request& request, const RequestChecks& checks, std::string_view head) {
@@ -162,6 +208,8 @@ FUZZ_TARGET(request_head) {
   for (const std::size_t cut : cuts(input)) {
     FUZZ_CHECK(parse(input, cut, limits) == whole);
   }
+  check_restart(input, limits, whole);
+  for (const auto& line : whole.lines) check_tokens(line.second);
   if (whole.status != HeadParser::Status::complete || whole.fault != HeadFault::none) return;
   FUZZ_CHECK(whole.consumed <= limits.bytes && whole.lines.size() <= limits.fields);
 

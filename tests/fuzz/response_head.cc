@@ -1,5 +1,6 @@
 // An answer's head that is accepted frames its body in one way, is read the same however it
-// arrives, and reads back from what is written to the client.
+// arrives, and reads back from what is written to the client. The text of a fault is short and,
+// where it has to be, one of a few that hold nothing of the head.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -32,8 +33,10 @@ struct Parsed {
   bool operator==(const Parsed&) const = default;
 };
 
-Parsed parse(std::string_view bytes, std::size_t cut, const HeadLimits& limits) {
-  HeadParser parser(HeadParser::Kind::response);
+Parsed parse(HeadParser& parser,
+             std::string_view bytes,
+             std::size_t cut,
+             const HeadLimits& limits) {
   Response response;
   auto status = parser.parse(bytes.substr(0, cut), limits, response);
   if (status == HeadParser::Status::incomplete) status = parser.parse(bytes, limits, response);
@@ -45,6 +48,54 @@ Parsed parse(std::string_view bytes, std::size_t cut, const HeadLimits& limits) 
   parsed.reason = response.reason;
   parsed.lines = lines_of(response.headers);
   return parsed;
+}
+
+Parsed parse(std::string_view bytes, std::size_t cut, const HeadLimits& limits) {
+  HeadParser parser(HeadParser::Kind::response);
+  return parse(parser, bytes, cut, limits);
+}
+
+/// A parser that was in another head, or in this one at another place, reads as a new one.
+void check_restart(std::string_view input, const HeadLimits& limits, const Parsed& whole) {
+  HeadParser parser(HeadParser::Kind::response);
+  Response response;
+  parser.parse(input.substr(0, input.size() / 2), limits, response);
+  const std::string moved(input);
+  parser.restart();
+  FUZZ_CHECK(parse(parser, moved, 0, limits) == whole);
+  constexpr std::string_view kNext = "HTTP/1.0 200 Next\r\nA: b\r\n\r\n";
+  parser.restart();
+  FUZZ_CHECK(parse(parser, kNext, 0, limits) == parse(kNext, 0, limits));
+}
+
+/// `fixed` is a text of the table and what `quoting` begins with.
+void check_fixed(std::string_view fixed, std::string_view quoting) {
+  constexpr std::string_view kBefore = "net/http: HTTP/1.x transport connection broken: ";
+  constexpr std::string_view kTexts[] = {
+      "malformed HTTP response",
+      "malformed HTTP status code",
+      "malformed HTTP version",
+      "malformed MIME header: missing colon",
+      "malformed MIME header line",
+      "malformed line end",
+      "too many header fields",
+      "net/http: server response headers exceeded 4096 bytes; aborted",
+      "http: message cannot contain multiple Content-Length headers",
+      "more than one body framing",
+      "unsupported transfer encoding",
+      "bad Content-Length"};
+  FUZZ_CHECK(quoting.starts_with(fixed) && quoting.size() < 1200);
+  FUZZ_CHECK(fixed.starts_with(kBefore));
+  FUZZ_CHECK(std::ranges::find(kTexts, fixed.substr(kBefore.size())) != std::end(kTexts));
+}
+
+/// Whether texts quote changes nothing else.
+void check_fault_texts(std::string_view input, const HeadLimits& limits, const Parsed& whole) {
+  HeadParser parser(HeadParser::Kind::response, FaultText::fixed);
+  Parsed fixed = parse(parser, input, 0, limits);
+  if (whole.status == HeadParser::Status::fault) check_fixed(fixed.error, whole.error);
+  fixed.error = whole.error;
+  FUZZ_CHECK(fixed == whole);
 }
 
 bool is_framing(const std::pair<std::string, std::string>& line) {
@@ -95,6 +146,8 @@ FUZZ_TARGET(response_head) {
   for (const std::size_t cut : cuts(input)) {
     FUZZ_CHECK(parse(input, cut, limits) == whole);
   }
+  check_restart(input, limits, whole);
+  check_fault_texts(input, limits, whole);
   if (whole.status != HeadParser::Status::complete) return;
   FUZZ_CHECK(whole.code >= 100 && whole.code <= 999);
 
@@ -103,7 +156,12 @@ FUZZ_TARGET(response_head) {
   parser.parse(input, limits, response);
   for (const std::string_view method : {"GET", "HEAD"}) {
     const ResponseChecks checks = check_response(response, method);
-    if (!checks.error.empty()) continue;
+    const ResponseChecks fixed = check_response(response, method, FaultText::fixed);
+    FUZZ_CHECK(fixed.error.empty() == checks.error.empty());
+    if (!checks.error.empty()) {
+      check_fixed(fixed.error, checks.error);
+      continue;
+    }
     const std::size_t lengths = response.headers.count("Content-Length");
     const std::size_t codings = response.headers.count("Transfer-Encoding");
     FUZZ_CHECK(lengths + codings <= 1);
