@@ -368,7 +368,8 @@ transforms:
               "proxy: {upstream_deny_cidrs: ['']}\n", "proxy: {upstream_deny_cidrs: [10.0.0.0]}\n", "proxy: {upstream_deny_cidrs: [10.0.0.0/33]}\n", "proxy: {upstream_deny_cidrs: [10.0.0.0/x, ' ::1/128 ']}\n", "proxy: {upstream_deny_cidrs: ['1::2::3/8']}\n",
               "proxy: {upstream_deny_cidrs: [10.0.0.256/8]}\n", "proxy: {upstream_deny_cidrs: [10.0.0.01/8]}\n", "proxy: {upstream_deny_cidrs: ['fe80::1%lo/8']}\n", "proxy: {upstream_deny_cidrs: ['1:2:3:4:5:6:7:8:9/8']}\n",
               "proxy: {upstream_deny_cidrs: ['::1.2.3.4/128', '1:2:3:4:5:6:1.2.3.4/1', '12345::/8']}\n", "proxy: {upstream_deny_cidrs: ['1:2:3/8']}\n", "proxy: {upstream_deny_cidrs: ['1.2.3/8', '10.0.0.0/01']}\n", "proxy: {upstream_deny_cidrs: [':/8']}\n", "proxy: {upstream_deny_cidrs: ['1:/8']}\n", "proxy: {upstream_deny_cidrs: ['g::/8']}\n", "proxy: {upstream_deny_cidrs: ['1.2.3.4.5/8']}\n", "proxy: {upstream_deny_cidrs: ['1..2.3/8']}\n",
-              "proxy: {http_listen: ':x', https_listen: '[::1'}\n", "proxy: {limits: {nope: 1, max_connections: -1}}\n", "tls: {mode: both}\n", "log: {level: loud}\n", "hardening: maybe\n"]
+              "proxy: {http_listen: ':x', https_listen: '[::1'}\n", "proxy: {limits: {nope: 1, max_connections: -1}}\n", "tls: {mode: both}\n", "log: {level: loud}\n", "hardening: maybe\n",
+              "a: [\"b \\\" c\", d }\n", "a: {\"b\\\\\": c ]\n", "a: b\n\tc\n", "- b\n\tc\n", "a:\n  b: c\n  # d\n\n\te\n", "a: b\n \tc: d\n", "- a\n-\tb\n\tc: d\n", "a: b\n\t# c\n\td\n"]
     for number, fault in enumerate(faults):
         seeds[f"fault-{number}"] = fault.encode()
     text = "log: {level: debug}  # \u00e9\u20ac\U0001f600\n"
