@@ -424,6 +424,37 @@ def swaps():
     return {name: cut(text.encode(), *numbers) for name, (text, *numbers) in texts.items()}
 
 
+def scrubs():
+    """Values, a line feed and a stream: see scrub.cc."""
+    value, payload = "sk-real-1", base64.b64encode(b"user:sk-real-1").decode()
+    long = "k%" + "0123456789" * 12
+    mixed = "".join(c if i % 3 else f"%{ord(c):02x}" if i % 2 else f"\\u{ord(c):04X}" for i, c in enumerate(long))
+
+    def text(values, stream):
+        return f"{values}\n{stream}".encode()
+    return {
+        "payload": text(f"{value}\x1f\x1f{payload}", f"Basic {payload}; {value} {payload.replace('=', '%3D')}"),
+        "sent-basic": text(f"{value}\x1fbAsic {payload}", f"Basic {payload}, {payload[:-1]}"),
+        "sent-other": text(f"{value}\x1fSK REAL 1 \t", f"SK+REAL%201 {value} sk real 1"),
+        "sent-shows-value": text(f"{value}\x1fBearer {value}", f"Bearer {value}, Bearer"),
+        "sent-alone": text("\x1fBasic QQ==", "Basic QQ== QQ%3d="),
+        "sent-empty-basic": text("ab\x1fBasic ", "Basic ab"),
+        "blanks": text(" \t\r", "  \t\r  "),
+        "overlap": text("abcd\x1ecdef\x1eefgh", "abcdef abcdefgh abcdabcd cdefgh efgh"),
+        "inside": text("abcdefg\x1ecde", "cde abcdefg abcdef"),
+        "same-start": text("abcd\x1eabcdef\x1eabc", "abcabcdabcdefabcde"),
+        "same-place": text("ab\x1eab\x1eAB\x1fab", "ab AB %61b"),
+        "sent-is-value": text("one\x1fthe-other\x1ethe-other\x1fone", "one the-other one"),
+        "value-is-sent": text("one\x1fthird\x1etwo\x1fthird", "third one two"),
+        "hex-in-text": text("abcd\x1e61626364\x1eYWJjZA", "61626364 YWJjZA== 6162636"),
+        "long": text(long, f"a{long[:-1]} {mixed} {mixed[:200]}"),
+        "backslashes": text("a\\\\\\b", "a\\\\\\b a\\\\\\\\b a\\\\\\\\\\\\b a\\\\\\\\\\\\\\b"),
+        "ambiguous": text("\\\\n" * 12, "\\\\\\n" * 12 + "\\\\n" * 12),
+        "false-starts": text("aaab\x1e%%41", "aaaaab %%%41 %25%2541 aa"),
+        "nothing": text("abcd\x1eefgh", ""),
+    }
+
+
 def audit_lines():
     plain = b"h.test|GET|/a|127.0.0.1:1|h.test|1.2.3.4:443|protocol|bad|h.test:443|allowlist|secrets|no|body"
     odd = b"h\"\\\n|\x00\x1f\x7f|/\xc3\xa9\xff\xed\xa0\x80|\xe2\x80\xa8\xe2\x80\xa9|\xf0\x9f\x98\x80\xf4\x90\x80\x80|<>&|\x85|\r|'|\t|\xc0\x80|\x08\x0c|{}[]"
@@ -446,6 +477,7 @@ def main():
     write("config", configs())
     write("formatter", formatters())
     write("swap", swaps())
+    write("scrub", scrubs())
     write("audit_line", audit_lines())
 
 
