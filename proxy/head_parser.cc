@@ -10,7 +10,7 @@ namespace {
 
 enum : unsigned char { kToken = 1, kValue = 2, kTarget = 4, kPrintable = 8 };
 
-constexpr std::array<unsigned char, 256> make_table() {
+consteval std::array<unsigned char, 256> make_table() {
   std::array<unsigned char, 256> table{};
   for (int c = 0; c < 256; ++c) {
     unsigned char bits = 0;
