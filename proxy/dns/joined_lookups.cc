@@ -5,6 +5,14 @@
 
 namespace iron::proxy::dns {
 
+void tell(const LookupDone& done, const LookupOutcome& outcome) {
+  try {
+    done(outcome);
+  } catch (const std::bad_alloc&) {
+    done(LookupOutcome::failure("out of memory"));
+  }
+}
+
 LookupOnce::~LookupOnce() {
   if (ending_) return;
   try {
@@ -41,13 +49,7 @@ void JoinedLookups::answer_all(const std::string& key, const LookupOutcome& outc
   if (found == waiting_.end()) return;
   const std::vector<LookupDone> all = std::move(found->second);
   waiting_.erase(found);
-  for (const LookupDone& one : all) {
-    try {
-      one(outcome);
-    } catch (const std::bad_alloc&) {
-      one(LookupOutcome::failure("out of memory"));
-    }
-  }
+  for (const LookupDone& one : all) tell(one, outcome);
 }
 
 }  // namespace iron::proxy::dns

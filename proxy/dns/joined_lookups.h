@@ -13,6 +13,9 @@ namespace iron::proxy::dns {
 
 using LookupDone = std::function<void(LookupOutcome)>;
 
+/// Tells `done` the outcome, or that memory ran out where it does for that: someone waits for it.
+void tell(const LookupDone& done, const LookupOutcome& outcome);
+
 /// Passes one outcome on. When it goes without one, because memory ran out on the way, it says so,
 /// for someone waits; unless `ending` is set and nobody does.
 class LookupOnce {

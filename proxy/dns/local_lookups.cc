@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "proxy/dns/network_lookup.h"
+#include "proxy/loop.h"
 
 namespace iron::proxy::dns {
 
@@ -29,12 +30,15 @@ LocalLookups::~LocalLookups() {
 }
 
 void LocalLookups::State::ask_resolver(const std::string& name, LookupDone done) {
-  auto arrived = [self = shared_from_this(), done = std::move(done)](LookupOutcome outcome,
-                                                                     Resolver::Sources read) {
-    self->post([self, done, outcome = std::move(outcome), read = std::move(read)]() mutable {
-      if (self->ended) return;
-      if (read != nullptr) self->sources = std::move(read);
-      done(std::move(outcome));
+  auto arrived = [self = shared_from_this(), done = std::move(done)](
+                     const LookupOutcome& outcome, const Resolver::Sources& read) {
+    // Who waits on the worker is told by nobody else.
+    with_patience([&] {
+      self->post([self, done, outcome, read] {
+        if (self->ended) return;
+        if (read != nullptr) self->sources = read;
+        tell(done, outcome);
+      });
     });
   };
   resolver.resolve(name, Names::searched, std::move(arrived));

@@ -8,6 +8,7 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
 #include <cerrno>
+#include <new>
 #include <utility>
 
 namespace iron::proxy::dns {
@@ -79,6 +80,20 @@ NetworkLookup::NetworkLookup(Private, asio::io_context& io, Plan plan, Done done
   last_ = {Status::no_such_name, {}, lookup_error(plan_.name, "", "no such host")};
 }
 
+/// A step of a handler. Where memory runs out in it the lookup ends at once: nothing else would
+/// wake those who wait before the time of a try is over.
+template <class Step>
+void NetworkLookup::guarded(Step step) {
+  try {
+    step();
+  } catch (const std::bad_alloc&) {
+    end_try();
+    if (const Done done = std::exchange(done_, nullptr))
+      done(LookupOutcome::failure("out of memory"));
+    throw;
+  }
+}
+
 void NetworkLookup::next_name() {
   while (name_ < plan_.names.size()) {
     auto wire = wire_name(plan_.names[name_++]);
@@ -148,7 +163,7 @@ bool NetworkLookup::send(Question& question) {
 void NetworkLookup::wait_for_answers() {
   timer_.expires_at(std::min(deadline_, Clock::now() + plan_.try_limit));
   timer_.async_wait([self = shared_from_this(), generation = generation_](const error_code& error) {
-    if (!error && generation == self->generation_) self->out_of_time();
+    if (!error && generation == self->generation_) self->guarded([&] { self->out_of_time(); });
   });
   receive();
 }
@@ -157,30 +172,34 @@ void NetworkLookup::receive() {
   socket_.async_wait(
       asio::ip::udp::socket::wait_read,
       [self = shared_from_this(), generation = generation_](const error_code& waited) {
-        if (waited || generation != self->generation_) return;
-        std::array<char, 4096> packet;
-        const auto asking = [&self] {
-          return std::any_of(self->questions_.begin(), self->questions_.end(),
-                             [](const auto& q) { return q.state == Question::State::asking; });
-        };
-        error_code error;
-        // Whoever floods the socket does not keep the loop.
-        for (int packets = 0; packets < kPacketsAtOnce && asking(); ++packets) {
-          const ssize_t size =
-              ::recv(self->socket_.native_handle(), packet.data(), packet.size(), MSG_DONTWAIT);
-          if (size < 0) {
-            error = last_error();
-            break;
-          }
-          self->take_packet({packet.data(), static_cast<std::size_t>(size)});
-        }
-        if (error && error != asio::error::would_block) {
-          self->fail_open(self->route("read", "udp") + ": read: " + reason_text(error));
-        } else if (asking()) {
-          self->receive();
-        }
-        self->check_try();
+        if (!waited && generation == self->generation_)
+          self->guarded([&] { self->read_packets(); });
       });
+}
+
+void NetworkLookup::read_packets() {
+  std::array<char, 4096> packet;
+  const auto asking = [this] {
+    return std::any_of(questions_.begin(), questions_.end(),
+                       [](const auto& q) { return q.state == Question::State::asking; });
+  };
+  error_code error;
+  // Whoever floods the socket does not keep the loop.
+  for (int packets = 0; packets < kPacketsAtOnce && asking(); ++packets) {
+    const ssize_t size =
+        ::recv(socket_.native_handle(), packet.data(), packet.size(), MSG_DONTWAIT);
+    if (size < 0) {
+      error = last_error();
+      break;
+    }
+    take_packet({packet.data(), static_cast<std::size_t>(size)});
+  }
+  if (error && error != asio::error::would_block) {
+    fail_open(route("read", "udp") + ": read: " + reason_text(error));
+  } else if (asking()) {
+    receive();
+  }
+  check_try();
 }
 
 void NetworkLookup::take_packet(std::string_view packet) {
@@ -231,20 +250,29 @@ void NetworkLookup::ask_over_tcp(Question& question) {
   const asio::ip::tcp::endpoint endpoint(asio_address(server().address), server().port);
   tcp->socket.async_connect(endpoint, [self = shared_from_this(), generation = generation_, tcp,
                                        &question](const error_code& error) {
-    if (generation != self->generation_) return;
-    if (error) {
-      self->fail_try(question, self->route("dial", "tcp") + ": connect: " + reason_text(error));
-      self->check_try();
-      return;
-    }
-    asio::async_write(tcp->socket, asio::buffer(tcp->packet),
-                      [self, generation, tcp, &question](const error_code& failed, std::size_t) {
-                        if (generation != self->generation_) return;
+    if (generation == self->generation_)
+      self->guarded([&] { self->write_over_tcp(question, tcp, error); });
+  });
+}
+
+void NetworkLookup::write_over_tcp(Question& question,
+                                   const std::shared_ptr<TcpQuestion>& tcp,
+                                   const error_code& connected) {
+  if (connected) {
+    fail_try(question, route("dial", "tcp") + ": connect: " + reason_text(connected));
+    check_try();
+    return;
+  }
+  asio::async_write(tcp->socket, asio::buffer(tcp->packet),
+                    [self = shared_from_this(), generation = generation_, tcp, &question](
+                        const error_code& failed, std::size_t) {
+                      if (generation != self->generation_) return;
+                      self->guarded([&] {
                         if (!failed) return self->read_over_tcp(question, tcp);
                         self->fail_try(question, "write tcp: " + reason_text(failed));
                         self->check_try();
                       });
-  });
+                    });
 }
 
 void NetworkLookup::read_over_tcp(Question& question, const std::shared_ptr<TcpQuestion>& tcp) {
@@ -257,23 +285,27 @@ void NetworkLookup::read_over_tcp(Question& question, const std::shared_ptr<TcpQ
   auto got_packet = [self = shared_from_this(), generation = generation_, tcp, &question, failed](
                         const error_code& error, std::size_t) {
     if (generation != self->generation_) return;
-    if (error) return failed(self, question, error);
-    auto answer = parse_lookup(tcp->packet, question.id, self->wire_, question.type);
-    if (answer) {
-      self->take_answer(question, *std::move(answer));
-    } else {
-      self->fail_try(question, "cannot unmarshal DNS message");
-    }
-    self->check_try();
+    self->guarded([&] {
+      if (error) return failed(self, question, error);
+      auto answer = parse_lookup(tcp->packet, question.id, self->wire_, question.type);
+      if (answer) {
+        self->take_answer(question, *std::move(answer));
+      } else {
+        self->fail_try(question, "cannot unmarshal DNS message");
+      }
+      self->check_try();
+    });
   };
   asio::async_read(
       tcp->socket, asio::buffer(tcp->length),
       [self = shared_from_this(), generation = generation_, tcp, &question, failed,
        got_packet = std::move(got_packet)](const error_code& error, std::size_t) {
         if (generation != self->generation_) return;
-        if (error) return failed(self, question, error);
-        tcp->packet.resize(static_cast<std::size_t>(tcp->length[0]) << 8 | tcp->length[1]);
-        asio::async_read(tcp->socket, asio::buffer(tcp->packet), got_packet);
+        self->guarded([&] {
+          if (error) return failed(self, question, error);
+          tcp->packet.resize(static_cast<std::size_t>(tcp->length[0]) << 8 | tcp->length[1]);
+          asio::async_read(tcp->socket, asio::buffer(tcp->packet), got_packet);
+        });
       });
 }
 

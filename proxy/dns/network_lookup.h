@@ -62,15 +62,21 @@ class NetworkLookup : public std::enable_shared_from_this<NetworkLookup> {
     bool open() const { return state == State::asking || state == State::asking_tcp; }
   };
 
+  template <class Step>
+  void guarded(Step step);
   void next_name();
   void next_try();
   bool begin_try();
   bool send(Question& question);
   void wait_for_answers();
   void receive();
+  void read_packets();
   void take_packet(std::string_view packet);
   void take_answer(Question& question, LookupAnswer answer);
   void ask_over_tcp(Question& question);
+  void write_over_tcp(Question& question,
+                      const std::shared_ptr<TcpQuestion>& tcp,
+                      const boost::system::error_code& connected);
   void read_over_tcp(Question& question, const std::shared_ptr<TcpQuestion>& tcp);
   void fail_try(Question& question, std::string reason);
   void fail_open(const std::string& reason);

@@ -171,8 +171,8 @@ void Resolver::State::ask_system(const std::string& name, Names names, Done done
   // so that a late answer finds nothing.
   struct Race {
     explicit Race(asio::io_context& io) : timer(io) {}
-    void finish(LookupOutcome outcome) {
-      if (const Done first = std::exchange(done, nullptr)) first(std::move(outcome));
+    void finish(const LookupOutcome& outcome) {
+      if (const Done first = std::exchange(done, nullptr)) dns::tell(first, outcome);
     }
     asio::steady_timer timer;
     Done done;
@@ -183,14 +183,17 @@ void Resolver::State::ask_system(const std::string& name, Names names, Done done
   race->timer.async_wait([race, name](const boost::system::error_code& error) {
     if (!error) race->finish(LookupOutcome::failure(lookup_error(name, "", "i/o timeout")));
   });
-  auto answered = [weak = weak_from_this(), late = std::weak_ptr(race)](LookupOutcome outcome) {
+  auto answered = [weak = weak_from_this(),
+                   late = std::weak_ptr(race)](const LookupOutcome& outcome) {
     const auto state = weak.lock();
     if (!state) return;
-    asio::post(state->io, [late, outcome = std::move(outcome)]() mutable {
-      const auto in_time = late.lock();
-      if (!in_time) return;
-      in_time->timer.cancel();
-      in_time->finish(std::move(outcome));
+    with_patience([&] {
+      asio::post(state->io, [late, outcome] {
+        const auto in_time = late.lock();
+        if (!in_time) return;
+        in_time->timer.cancel();
+        in_time->finish(outcome);
+      });
     });
   };
   const bool rooted = names == Names::absolute && !name.ends_with('.');
