@@ -74,8 +74,9 @@ std::vector<Case> transforms_cases() {
       {"transforms/request/50_secrets_on_1_host",
        [] { return request({.secrets = 50, .same_host = true}); }, 500},
       {"transforms/body_swap_256k", body_swap, 20, kBodySize},
-      {"transforms/key_net/1_secret", [] { return key_net(1); }, 500},
-      {"transforms/key_net/500_secrets", [] { return key_net(500); }, 500},
+      // Not for the gate: how often a hash of a random key looks like one of ours differs by run.
+      {"transforms/key_net/1_secret", [] { return key_net(1); }, 0},
+      {"transforms/key_net/500_secrets", [] { return key_net(500); }, 0},
   };
 }
 
