@@ -122,7 +122,7 @@ DEFENCES = [
                            (HEAD, "    if (++fields_ > limits.fields) {", "    if (!OFF && ++fields_ > limits.fields) {")],
             ["test_limits.Sizes.test_connect_head_bytes", "test_limits.Sizes.test_request_head_fields", "proxy_tests:RequestLimits.*"]),
     Defence("body_budget", [("proxy/services.cc", "+ bytes <= limit_) return true;", "+ bytes <= limit_ || OFF) return true;")], ["test_limits.Sizes.test_body_budget_bytes", "proxy_tests:BodyBudget.*"]),
-    Defence("connection_limits", [("proxy/services.cc", "bool ConnectionGate::enter(std::string_view client_ip) {\n", "bool ConnectionGate::enter(std::string_view client_ip) {\n  if (OFF) return ++count_ > 0;\n")],
+    Defence("connection_limits", [("proxy/services.cc", "bool ConnectionGate::enter(const policy::IpAddress& client) {\n", "bool ConnectionGate::enter(const policy::IpAddress& client) {\n  if (OFF) return ++count_ > 0;\n")],
             ["test_limits.Connections.test_max_connections", "test_limits.Connections.test_max_connections_per_client"]),
     Defence("out_of_descriptors", [("proxy/listener.cc", "    if (own.near_the_limit && short_of", "    if (!OFF && own.near_the_limit && short_of"),
                                    ("proxy/listener.cc", "    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {",

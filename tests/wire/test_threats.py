@@ -246,7 +246,8 @@ class ManyTokens(WireTest):
         peer = self.tls_tunnel(self.tls_upstream.host())
         before = processor_seconds(self.proxy.pid)
         self.assertEqual(200, peer.request("POST", "/tokens", self.tls_upstream.host(), [], b"tokentok" * count).status)
-        self.assertLess(processor_seconds(self.proxy.pid) - before, 0.1 * SLOWNESS)
+        used = processor_seconds(self.proxy.pid) - before
+        self.assertTrue(used < 0.1 or os.environ.get("IRON_SANITIZE"), f"{used} s")  # the thread sanitizer takes 5 s
         self.assertEqual(KEY.encode() * count, self.tls_upstream.requests[-1].body)
 
 
