@@ -277,38 +277,16 @@ bool ClientSession::abandoned() {
   return state == ClientState::gone;
 }
 
-std::uint64_t ClientSession::next_record_id() {
-  // An odd multiplier permutes 64-bit numbers: ids stay unique without looking like a counter.
-  constexpr std::uint64_t kSpread = 0x9e3779b97f4a7c15;
-  return worker_.services().next_id.fetch_add(1, std::memory_order_relaxed) * kSpread;
-}
-
-void ClientSession::write_record(Record& record) {
-  const Level level = level_of(record.action);
-  if (!worker_.services().log.enabled(level)) return;
-  record.remote_addr = remote_address_;
-  record.id = next_record_id();
-  if (tunnel_ != nullptr) record.tunnel = tunnel_->rendered;
-  std::string& line = worker_.record_line();
-  line.clear();
-  render(record, line);
-  worker_.services().log.request_record(level, line);
+Arrival ClientSession::arrival() {
+  return {.address = peer_.address,
+          .remote_addr = remote_address_,
+          .sni = over_tls() ? std::string_view(client_.stream().sni()) : std::string_view(),
+          .tls = tls_info(),
+          .tunnel = tunnel_ ? std::string_view(tunnel_->rendered) : std::string_view()};
 }
 
 void ClientSession::record_refusal(const Refusal& refusal) {
-  if (!worker_.services().refusals.admit(peer_.address, std::chrono::steady_clock::now())) return;
-  Record record;
-  record.host = refusal.host;
-  record.method = refusal.method;
-  record.path = refusal.path.substr(0, 8192);
-  record.sni = over_tls() ? std::string_view(client_.stream().sni()) : std::string_view();
-  record.action = Action::reject;
-  record.status_code = refusal.status;
-  record.duration_ns = refusal.duration_ns;
-  record.rejected_by = "protocol";
-  record.error = refusal.error;
-  record.tls = tls_info();
-  write_record(record);
+  worker_.recorder().refusal(arrival(), refusal);
 }
 
 }  // namespace iron::proxy

@@ -10,7 +10,7 @@
 #include "proxy/buffers.h"
 #include "proxy/connection.h"
 #include "proxy/dialer.h"
-#include "proxy/record.h"
+#include "proxy/recorder.h"
 #include "proxy/services.h"
 #include "proxy/snapshot.h"
 #include "proxy/task.h"
@@ -56,7 +56,6 @@ class ClientSession final : public Abandonment, public LongSleep {
   const Tunnel* tunnel() const { return tunnel_.get(); }
   void set_tunnel(std::unique_ptr<Tunnel> tunnel) { tunnel_ = std::move(tunnel); }
   bool over_tls() const { return client_.stream().is_tls(); }
-  std::optional<Record::Tls> tls_info();
 
   /// Waits, without holding a buffer, until bytes are in input(). False: deadline, drain, or the
   /// client's end.
@@ -84,15 +83,9 @@ class ClientSession final : public Abandonment, public LongSleep {
   void set_body(const BodyReader* body) { body_ = body; }
   SteadyTime half_close_deadline() const { return half_close_deadline_; }
 
-  /// Record of a request refused before policy.
-  struct Refusal {
-    std::string_view host, method, path, error;
-    int status = 400;
-    std::int64_t duration_ns = 0;
-  };
+  /// What its records say of this connection.
+  Arrival arrival();
   void record_refusal(const Refusal& refusal);
-  std::uint64_t next_record_id();
-  void write_record(Record& record);
 
  private:
   ClientSession(Worker& worker, int descriptor, Entry entry, const Peer& peer);
@@ -107,6 +100,7 @@ class ClientSession final : public Abandonment, public LongSleep {
   Task<bool> begin();
   Task<bool> enter_tunnel();
   Task<bool> handshake(Place place);
+  std::optional<Record::Tls> tls_info();
   void log_handshake_failure(Place place, const std::string& error);
 
   Worker& worker_;

@@ -53,26 +53,14 @@ TunnelVerdict check_tunnel(ClientSession& session,
   if (snapshot->config.proxy.explain_denials) verdict.denial_reason = exchange.denial_reason;
   log_outcome(session, target, progress, exchange.error);
 
-  Record record;
-  record.host = target;
-  record.method = "CONNECT";
-  record.sni = std::string_view(target).substr(0, target.rfind(':'));
-  if (!record.sni.empty() && record.sni.front() == '[') {
-    record.sni = record.sni.substr(1, record.sni.size() - 2);
-  }
-  record.mode = exchange.mode;
-  record.duration_ns = (std::chrono::steady_clock::now() - began).count();
-  record.exchange = &exchange;
+  Ending ending;
   if (verdict.failed) {
-    record.action = Action::error;
-    record.status_code = 502;
-    record.error = exchange.error;
+    ending = {Action::error, 502, exchange.error};
   } else if (!verdict.allowed) {
-    record.action = Action::reject;
-    record.status_code = 403;
-    record.rejected_by = exchange.rejected_by;
+    ending = {Action::reject, 403};
   }
-  session.write_record(record);
+  ending.duration_ns = (std::chrono::steady_clock::now() - began).count();
+  session.worker().recorder().tunnel(session.arrival(), ending, target, exchange);
   if (verdict.allowed) {
     auto tunnel = std::make_unique<Tunnel>();
     tunnel->target = target;
@@ -87,7 +75,7 @@ Task<bool> serve_connect(ClientSession& session, RequestStatePtr state, Buffer h
   const std::string_view text = state->exchange.request.target;
   auto authority = policy::Authority::parse(text);
   if (!authority || authority->host.empty()) {
-    ClientSession::Refusal refusal;
+    Refusal refusal;
     refusal.host = text;
     refusal.method = "CONNECT";
     refusal.error = "malformed request";

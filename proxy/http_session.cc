@@ -67,7 +67,7 @@ Task<void> refuse_head(ClientSession& session,
                        HeadFault fault) {
   const bool tunnel_port = session.entry() == Entry::tunnel && session.tunnel() == nullptr;
   const bool known = parser.has_start_line();
-  ClientSession::Refusal refusal;
+  Refusal refusal;
   HeadRefusal answer = head_refusal(fault);
   refusal.status = answer.status;
   refusal.error = answer.record_error;
@@ -95,7 +95,7 @@ Task<void> refuse_head(ClientSession& session,
 }
 
 Task<void> refuse_method(ClientSession& session, const Request& request) {
-  ClientSession::Refusal refusal;
+  Refusal refusal;
   refusal.method = request.method;
   refusal.path = request.target.substr(0, request.target.find('?'));
   const Field* host = request.headers.find("Host");

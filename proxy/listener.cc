@@ -227,25 +227,19 @@ void Acceptor::take(Worker& worker, BoundSocket connection, const ClientSession:
     }
     refuse(connection.get());
     connection = BoundSocket();
-    record_refusal(peer);
+    record_refusal(worker, peer);
   } catch (const std::bad_alloc&) {
     // The connection is closed, and the next one may find memory.
   }
 }
 
-void Acceptor::record_refusal(const ClientSession::Peer& peer) {
-  if (!services_.refusals.admit(peer.address, std::chrono::steady_clock::now())) return;
+void Acceptor::record_refusal(Worker& worker, const ClientSession::Peer& peer) {
   const std::string remote = peer.address.text_with_port(peer.port);
-  Record record;
-  record.remote_addr = remote;
-  record.action = Action::reject;
-  record.status_code = entry_ == Entry::http ? 503 : 400;
-  record.rejected_by = "protocol";
-  record.error = "connection limit reached";
-  record.id = services_.next_id.fetch_add(1);
-  std::string line;
-  render(record, line);
-  services_.log.request_record(Level::warn, line);
+  const Arrival arrival{.address = peer.address, .remote_addr = remote};
+  Refusal refusal;
+  refusal.status = entry_ == Entry::http ? 503 : 400;
+  refusal.error = "connection limit reached";
+  worker.recorder().refusal(arrival, refusal);
 }
 
 /// Over the connection limit: an answer where the protocol is HTTP for certain, as far as it fits.

@@ -66,7 +66,7 @@ class Acceptor {
   void accept_one(PerWorker& own);
   void take(Worker& worker, BoundSocket connection, const ClientSession::Peer& peer);
   void refuse(int descriptor);
-  void record_refusal(const ClientSession::Peer& peer);
+  void record_refusal(Worker& worker, const ClientSession::Peer& peer);
   void pause_accepting(PerWorker& own, int error);
   bool short_of_descriptors(PerWorker& own) const;
 

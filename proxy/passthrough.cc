@@ -87,21 +87,10 @@ bool PassThrough::judge() {
 }
 
 void PassThrough::record(Action action, int status, std::string_view error) {
-  Record line;
-  line.host = server_name;
-  line.sni = server_name;
-  line.mode = transforms::Mode::sni_only;
-  line.action = action;
-  line.status_code = status;
-  line.duration_ns = (std::chrono::steady_clock::now() - began).count();
-  line.request_bytes = request_bytes;
-  line.response_bytes = response_bytes;
-  line.upstream_addr = state->upstream_address;
-  if (action == Action::reject) line.rejected_by = state->exchange.rejected_by;
-  line.error = error;
-  line.exchange = &state->exchange;
-  session.set_tunnel(nullptr);  // these records never carry the group
-  session.write_record(line);
+  const Ending ending{action, status, error, (std::chrono::steady_clock::now() - began).count()};
+  const Transfer transfer{request_bytes, response_bytes, state->upstream_address, {}};
+  session.worker().recorder().pass_through(session.arrival(), ending, transfer, server_name,
+                                           state->exchange);
 }
 
 Task<void> PassThrough::relay_session() {

@@ -165,7 +165,7 @@ bool RequestHandler::body_will_be_dropped() const {
 
 Task<bool> RequestHandler::refuse_closing(HeadFault fault) {
   const HeadRefusal answer = head_refusal(fault);
-  ClientSession::Refusal refusal;
+  Refusal refusal;
   refusal.host = host_text_;
   refusal.method = exchange().request.method;
   refusal.path = exchange().request.target.substr(0, exchange().request.target.find('?'));
@@ -184,7 +184,7 @@ Task<bool> RequestHandler::refuse(std::string_view error) {
   body.push_back('\n');
   exchange().denial_reason = "protocol: " + std::string(error);
   const std::string answer = text_answer(400, "Bad Request", body, answer_context(close));
-  ClientSession::Refusal refusal;
+  Refusal refusal;
   refusal.host = host_text_;
   refusal.method = exchange().request.method;
   refusal.path = exchange().path;
@@ -393,25 +393,9 @@ Task<bool> RequestHandler::finish_request_body(bool must_close) {
 }
 
 void RequestHandler::write_record(Action action, int status, std::string_view error) {
-  const transforms::Exchange& ex = exchange();
-  Record record;
-  record.host = host_text_;
-  record.method = ex.request.method;
-  record.path = ex.path;
-  record.sni =
-      session_.over_tls() ? std::string_view(session_.client().stream().sni()) : std::string_view();
-  record.action = action;
-  record.status_code = status;
-  record.duration_ns = nanoseconds_since(began_);
-  record.request_bytes = request_bytes_;
-  record.response_bytes = response_bytes_;
-  record.upstream_addr = state_->upstream_address;
-  record.upstream_ns = upstream_ns_;
-  record.tls = session_.tls_info();
-  if (action == Action::reject) record.rejected_by = ex.rejected_by;
-  record.error = error;
-  record.exchange = &ex;
-  session_.write_record(record);
+  const Ending ending{action, status, error, nanoseconds_since(began_)};
+  const Transfer transfer{request_bytes_, response_bytes_, state_->upstream_address, upstream_ns_};
+  worker_.recorder().request(session_.arrival(), ending, transfer, host_text_, exchange());
 }
 
 }  // namespace iron::proxy

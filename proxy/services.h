@@ -16,6 +16,7 @@
 #include "policy/secret.h"
 #include "proxy/dns/resolver.h"
 #include "proxy/log.h"
+#include "proxy/recorder.h"
 #include "proxy/refusal_limiter.h"
 #include "tls/context.h"
 
@@ -125,7 +126,7 @@ struct Services {
   /// Sessions that ended or gave their buffers back: when many did, free memory is worth returning
   /// to the system.
   std::atomic<std::uint64_t> released{0};
-  std::atomic<std::uint64_t> next_id{0};  ///< start of record ids, random
+  RecordIds record_ids;
 
   Services(Log& log_in,
            SecretEnvironment& environment_in,

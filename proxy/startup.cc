@@ -122,7 +122,7 @@ void Startup::make_services() {
   services_->body_budget.set_limit(limits.body_budget_bytes);
   std::uint64_t seed = 0;
   RAND_bytes(reinterpret_cast<unsigned char*>(&seed), sizeof seed);
-  services_->next_id = seed;
+  services_->record_ids.start(seed);
   snapshot_ = std::make_shared<Snapshot>();
 }
 

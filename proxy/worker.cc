@@ -50,7 +50,8 @@ Worker::Worker(Services& services, std::shared_ptr<const Snapshot> snapshot, int
       services_(services),
       snapshot_(std::move(snapshot)),
       pool_(std::make_unique<UpstreamPool>(*this, share)),
-      lookups_(context_, services.resolver, [this](auto action) { post(std::move(action)); }) {
+      lookups_(context_, services.resolver, [this](auto action) { post(std::move(action)); }),
+      recorder_(services.log, services.record_ids, services.refusals) {
   // They come back where nothing may be thrown.
   request_states_.reserve(kRequestStatesKept);
   scratch_.reserve(kScratchKept);

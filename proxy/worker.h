@@ -14,6 +14,7 @@
 #include "proxy/intrusive_list.h"
 #include "proxy/loop.h"
 #include "proxy/pause.h"
+#include "proxy/recorder.h"
 #include "proxy/request_state.h"
 
 namespace iron::proxy {
@@ -53,7 +54,7 @@ class Worker {
   void return_scratch(std::unique_ptr<SecretBuffer> scratch);
   /// State of one request, with warm capacities.
   RequestStatePtr take_request_state();
-  std::string& record_line() { return record_line_; }
+  Recorder& recorder() { return recorder_; }
 
   /// Sessions that live on this worker, for the drain.
   std::size_t session_count() const { return session_count_; }
@@ -92,7 +93,7 @@ class Worker {
   dns::LocalLookups lookups_;
   std::vector<std::unique_ptr<SecretBuffer>> scratch_;
   std::vector<std::unique_ptr<RequestState>> request_states_;
-  std::string record_line_;
+  Recorder recorder_;
   std::function<void()> on_idle_;
   std::size_t session_count_ = 0;
   bool draining_ = false;

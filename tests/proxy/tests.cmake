@@ -18,6 +18,7 @@ set(proxy_tests
   local_lookups_test.cc
   log_test.cc
   record_test.cc
+  recorder_test.cc
   refusal_limiter_test.cc
   resolver_test.cc
   services_test.cc

@@ -134,7 +134,7 @@ DEFENCES = [
     Defence("tickets_of_a_name", [("tls/context.cc", "stream.leaf_->session_context(), 32) != 1)", "OFF ? reinterpret_cast<const unsigned char*>(\"00000000000000000000000000000000\") : stream.leaf_->session_context(), 32) != 1)")],
             ["test_listeners.HttpsPort.test_resumption_is_bound_to_the_name", "tls_tests:*Tickets*"]),
     # -- the log
-    Defence("refusals_are_recorded", [("proxy/client_session.cc", "void ClientSession::record_refusal(const Refusal& refusal) {\n", "void ClientSession::record_refusal(const Refusal& refusal) {\n  if (OFF) return;\n")],
+    Defence("refusals_are_recorded", [("proxy/recorder.cc", "void Recorder::refusal(const Arrival& arrival, const Refusal& refusal) {\n", "void Recorder::refusal(const Arrival& arrival, const Refusal& refusal) {\n  if (OFF) return;\n")],
             ["test_framing.Framing.test_records_of_refusals"]),
     Defence("refusals_are_limited", [("proxy/refusal_limiter.cc", "  return ++window.count <= kRecordsPerSecond;", "  return ++window.count <= kRecordsPerSecond || OFF;")],
             ["test_framing.Framing.test_records_of_refusals_are_limited", "proxy_tests:RefusalLimiter.*"]),

@@ -105,6 +105,17 @@ class Connections(Limited):
         open_ones[0].close()
         wait_until(lambda: self.admitted(proxy), "a place to be free again")
 
+    def test_ids_of_refused_connections_are_no_counter(self):
+        proxy = self.limited(max_connections=1)
+        self.assertEqual(200, self.plain(proxy).request("GET", "/", self.upstream.host()).status)
+        for listener in ("http", "tunnel", "https"):
+            self.plain(proxy, listener).read_to_end()
+        proxy.wait_record("request", count=4)
+        ids = sorted(int(record["audit"]["id"], 16) for record in proxy.records("request"))
+        self.assertEqual(4, len(ids))
+        for lower, higher in zip(ids, ids[1:]):
+            self.assertGreater(higher - lower, 1 << 32, f"{lower:016x} {higher:016x}")
+
     def admitted(self, proxy):
         peer = connect(proxy.http)
         try:

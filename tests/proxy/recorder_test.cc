@@ -1,0 +1,119 @@
+#include "proxy/recorder.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "proxy/refusal_limiter.h"
+
+namespace iron::proxy {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+/// A recorder whose records end in a pipe.
+class RecorderTest : public testing::Test {
+ protected:
+  RecorderTest() {
+    if (::pipe2(ends_.data(), O_CLOEXEC) != 0) throw std::runtime_error("no pipe");
+    Log::Options options;
+    options.stderr_fd = ends_[1];
+    log_.emplace(options);
+    recorder_.emplace(*log_, ids_, limiter_);
+  }
+  ~RecorderTest() override {
+    log_.reset();
+    for (const int end : ends_) ::close(end);
+  }
+  std::string written() {
+    log_->flush(10'000);
+    std::array<char, 65536> text{};
+    const ssize_t size = ::read(ends_[0], text.data(), text.size());
+    return {text.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
+  }
+
+  const policy::IpAddress address_ = *policy::IpAddress::parse("10.1.2.3");
+  Arrival arrival_{.address = address_, .remote_addr = "10.1.2.3:5000"};
+  std::array<int, 2> ends_{};
+  RecordIds ids_;
+  RefusalLimiter limiter_;
+  std::optional<Log> log_;
+  std::optional<Recorder> recorder_;
+};
+
+TEST(RecordIds, AreUniqueAndNoCounter) {
+  RecordIds ids;
+  ids.start(7);
+  std::set<std::uint64_t> taken;
+  for (int i = 0; i < 1000; ++i) taken.insert(ids.take());
+  EXPECT_EQ(taken.size(), 1000u);
+  for (auto id = std::next(taken.begin()); id != taken.end(); ++id) {
+    EXPECT_GT(*id - *std::prev(id), 1ull << 32);
+  }
+}
+
+TEST_F(RecorderTest, ARequestSaysWhatIsKnownOfItsConnection) {
+  transforms::Exchange exchange;
+  exchange.request.method = "GET";
+  exchange.path = "/a";
+  arrival_.sni = "up.test";
+  arrival_.tls = Record::Tls{"1.3", true};
+  arrival_.tunnel = R"("tunnel":{"target":"up.test:443"})";
+  recorder_->request(arrival_, {Action::error, 502, "broken", 5'000'000},
+                     {3, 4, "192.0.2.1:443", 2'000'000}, "up.test", exchange);
+  const std::string line = written();
+  EXPECT_THAT(
+      line,
+      HasSubstr(
+          R"("level":"ERROR","msg":"request","audit":{"host":"up.test","method":"GET","path":"/a",)"
+          R"("remote_addr":"10.1.2.3:5000","sni":"up.test","mode":"mitm","action":"error",)"
+          R"("status_code":502,"duration_ms":5,"request_bytes":3,"response_bytes":4,)"
+          R"("upstream_addr":"192.0.2.1:443","upstream_ms":2,"tls":{"version":"1.3","resumed":true},)"));
+  EXPECT_THAT(line, HasSubstr(R"("tunnel":{"target":"up.test:443"},"error":"broken"})"));
+}
+
+TEST_F(RecorderTest, ATunnelIsNamedByItsTarget) {
+  transforms::Exchange exchange;
+  exchange.rejected_by = "allowlist";
+  recorder_->tunnel(arrival_, {Action::reject, 403}, "[::1]:443", exchange);
+  recorder_->tunnel(arrival_, {}, "up.test:443", exchange);
+  const std::string lines = written();
+  EXPECT_THAT(lines, HasSubstr(R"("host":"[::1]:443","method":"CONNECT","path":"",)"
+                               R"("remote_addr":"10.1.2.3:5000","sni":"::1",)"));
+  EXPECT_THAT(lines, HasSubstr(R"("rejected_by":"allowlist")"));
+  EXPECT_THAT(lines.substr(lines.find('\n')), Not(HasSubstr("rejected_by")));
+  EXPECT_THAT(lines, HasSubstr(R"("sni":"up.test")"));
+}
+
+TEST_F(RecorderTest, ASessionPassedThroughCarriesNoTunnel) {
+  transforms::Exchange exchange;
+  arrival_.tunnel = R"("tunnel":{})";
+  recorder_->pass_through(arrival_, {}, {}, "up.test", exchange);
+  const std::string line = written();
+  EXPECT_THAT(line, HasSubstr(R"("sni":"up.test","mode":"sni-only","action":"allow")"));
+  EXPECT_THAT(line, Not(HasSubstr("tunnel")));
+}
+
+TEST_F(RecorderTest, RefusalsAreLimitedForEachAddress) {
+  Refusal refusal;
+  refusal.error = "malformed request";
+  for (int i = 0; i < 30; ++i) recorder_->refusal(arrival_, refusal);
+  const policy::IpAddress other = *policy::IpAddress::parse("10.1.2.4");
+  recorder_->refusal({.address = other, .remote_addr = "10.1.2.4:1"}, refusal);
+  const std::string lines = written();
+  // A second may end in between.
+  EXPECT_THAT(std::count(lines.begin(), lines.end(), '\n'), testing::AnyOf(11, 21));
+  EXPECT_THAT(lines, HasSubstr(R"("remote_addr":"10.1.2.4:1")"));
+  EXPECT_THAT(lines, HasSubstr(R"("rejected_by":"protocol","error":"malformed request"})"));
+}
+
+}  // namespace
+}  // namespace iron::proxy
