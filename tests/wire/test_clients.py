@@ -1,224 +1,188 @@
-"""The client programs that sandboxes use, through the port they use, with the CA as their only trust."""
-import fcntl
+"""The client programs that sandboxes use, through the port they use, with the CA as their only trust.
+
+What each needs is in docs/clients.md; the clients that are too many or too large for each change are in tests/clients.
+"""
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-import zipfile
 
-from harness import WireTest, main
-from harness.case import KEY, TOKEN, allowlist, secret, secrets
-from harness.upstream import answer
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../clients"))
 
-CLIENTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "clients")
-BUILD = os.environ.get("IRON_TEST_BUILD") or tempfile.mkdtemp(prefix="iron-clients-")
-EVENTS = [b'data: {"choices":[{"index":0,"delta":{"content":"one"}}]}\n\n', b'data: {"choices":[{"index":0,"delta":{"content":"two"}}]}\n\n', b"data: [DONE]\n\n"]
+from harness import main
+from harness.case import TOKEN
+from matrix import origins
+from matrix.case import ClientTest
+from matrix.install import run
 
-
-def once(name, make):
-    """A folder below the build, filled once by `make`; tests that run at the same time wait for it. None if it failed."""
-    folder = os.path.join(BUILD, "clients-" + name)
-    os.makedirs(BUILD, exist_ok=True)
-    with open(folder + ".lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(os.path.join(folder, "done")):
-            shutil.rmtree(folder, ignore_errors=True)
-            os.makedirs(folder)
-            try:
-                make(folder)
-            except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
-                output = getattr(error, "stderr", None) or str(error)
-                print(f"{name} is not installable here: {output.strip().splitlines()[-1]}", flush=True)
-                return None
-            open(os.path.join(folder, "done"), "w", encoding="ascii").close()
-    return folder
+PUSHED = 20_000_000  # bytes
 
 
-def make_python(folder):
-    run([sys.executable, "-m", "venv", os.path.join(folder, "venv")])
-    run([os.path.join(folder, "venv/bin/pip"), "install", "-q", "--disable-pip-version-check", "requests", "httpx", "openai"])
-
-
-def make_undici(folder):
-    with open(os.path.join(folder, "package.json"), "w", encoding="ascii") as handle:
-        handle.write('{"private": true}')
-    run(["npm", "install", "--silent", "--no-audit", "--no-fund", "undici@6"], cwd=folder)
-
-
-def run(command, **options):
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=300, **options)
-
-
-class Clients(WireTest):
-    transforms = [allowlist("*.test"), secrets(secret(match_headers=["Authorization", "x-api-key"], require=True))]
-
-    def setUp(self):
-        super().setUp()
-        self.url = f"https://{self.tls_upstream.host()}"
-        self.tls_upstream.default = self.respond
-        self.directory = tempfile.mkdtemp(prefix="iron-client-")
-        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
-
-    @staticmethod
-    def respond(connection, request):
-        """200 for the real key only; event streams on /v1/chat/completions, else the body sent comes back."""
-        if request.get("Authorization") != f"Bearer {KEY}" and request.get("x-api-key") != KEY:
-            connection.send(answer(b"wrong key", "401 Unauthorized"))
-        elif b'"stream":true' in request.body.replace(b" ", b""):
-            connection.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-            for event in EVENTS:
-                connection.send(b"%x\r\n%b\r\n" % (len(event), event))
-            connection.send(b"0\r\n\r\n")
-        elif request.target == "/v1/models":
-            connection.send(answer(b'{"object":"list","data":[{"id":"m1","object":"model","created":1,"owned_by":"x"}]}', fields=[("Content-Type", "application/json")]))
-        else:
-            connection.send(answer(request.body or b"hello", fields=[("Content-Type", "text/plain")]))
-
-    def environment_of(self, listener, **more):
-        proxy = "http://%s:%d" % getattr(self.proxy, listener)
-        ca = self.certificates.path("mitm.crt")
-        return {"PATH": os.environ["PATH"], "HOME": self.directory, "HTTPS_PROXY": proxy, "https_proxy": proxy, "NO_PROXY": "127.0.0.1,localhost,::1",
-                "REQUESTS_CA_BUNDLE": ca, "SSL_CERT_FILE": ca, "CURL_CA_BUNDLE": ca, "NODE_EXTRA_CA_CERTS": ca, "NODE_OPTIONS": "--use-openssl-ca",
-                "API_KEY": TOKEN, "BASE_URL": self.url, **more}
-
-    def client(self, *command, listener="http", **options):
-        """Standard output of a client that must succeed."""
-        env = self.environment_of(listener, **options.pop("env", {}))
-        done = subprocess.run(command, env=env, cwd=self.directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240)
-        self.assertEqual(0, done.returncode, f"{command[0]}: {done.stderr[-3000:]}\n{self.proxy.text()[-1500:]}")
-        return done.stdout
-
-    def both_ports(self):
-        for listener in ("http", "tunnel"):
-            with self.subTest(listener):
-                yield listener
-
-    # -- curl
+class Curl(ClientTest):
+    CA = ("CURL_CA_BUNDLE",)
 
     def test_curl(self):
         authorization = f"Authorization: Bearer {TOKEN}"
         for listener in self.both_ports():
             for version in ("1.2", "1.3"):
-                self.assertEqual("hello", self.client("curl", "-sSf", "--tls-max", version, "-H", authorization, self.url, listener=listener))
-            self.assertEqual("hellohello", self.client("curl", "-sSf", "-H", authorization, self.url + "/1", self.url + "/2", listener=listener))
-            self.assertEqual("".join(map(bytes.decode, EVENTS)), self.client("curl", "-sSfN", "-H", authorization, "-d", '{"stream":true}', self.url, listener=listener))
-        path = os.path.join(self.directory, "upload")
-        with open(path, "w", encoding="ascii") as handle:
-            handle.write("u" * 2_000_000)
+                self.assertEqual("hello", self.client("curl", "-sSf", "--tls-max", version, "-H", authorization, self.url, listener=listener, ca=self.CA))
+            self.assertEqual("hellohello", self.client("curl", "-sSf", "-H", authorization, self.url + "/1", self.url + "/2", listener=listener, ca=self.CA))
+            self.assertEqual("".join(map(bytes.decode, origins.EVENTS)), self.client("curl", "-sSfN", "-H", authorization, "-d", '{"stream":true}', self.url, listener=listener, ca=self.CA))
+        path = self.write("upload", "u" * 2_000_000)
         for more in (["-H", "Expect: 100-continue"], ["-H", "Transfer-Encoding: chunked"]):
-            self.assertEqual(2_000_000, len(self.client("curl", "-sSf", "-T", path, "-H", authorization, *more, self.url + "/upload")))
-        self.assertEqual("403", self.client("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Authorization: Bearer own", self.url))
+            self.assertEqual(2_000_000, len(self.client("curl", "-sSf", "-T", path, "-H", authorization, *more, self.url + "/upload", ca=self.CA)))
+        self.assertEqual("403", self.client("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Authorization: Bearer own", self.url, ca=self.CA))
+        self.denied("403", "curl", "-sSf", self.denied_url, ca=self.CA)
 
     def test_curl_by_socks(self):
-        out = self.client("curl", "-sSf", "--proxy", "socks5h://%s:%d" % self.proxy.tunnel, "-H", f"x-api-key: {TOKEN}", self.url, env={"HTTPS_PROXY": "", "https_proxy": ""})
+        out = self.client("curl", "-sSf", "--proxy", "socks5h://%s:%d" % self.proxy.tunnel, "-H", f"x-api-key: {TOKEN}", self.url, ca=self.CA, env={"HTTPS_PROXY": "", "https_proxy": ""})
         self.assertEqual("hello", out)
 
-    # -- Python
 
-    def test_python_urllib(self):
+class Python(ClientTest):
+    def check(self, name, expected, says, ca, python=None):
+        command = [python or os.path.join(self.python(), "python"), self.program(name)]
         for listener in self.both_ports():
-            self.assertEqual("hello\n", self.client(sys.executable, os.path.join(CLIENTS, "urllib_client.py"), listener=listener))
+            self.assertEqual(expected, self.client(*command, listener=listener, ca=[ca]))
+        self.denied(says, *command, ca=[ca])
 
-    def python(self):
-        folder = once("python", make_python)
-        if folder is None:
-            self.skipTest("the Python clients are not installable here")
-        return os.path.join(folder, "venv/bin/python")
+    def test_urllib(self):
+        self.check("urllib_client.py", "hello\n", "403", "SSL_CERT_FILE", sys.executable)
 
-    def test_python_requests(self):
-        python = self.python()
-        for listener in self.both_ports():
-            self.assertEqual("hello 403 uploaded\n", self.client(python, os.path.join(CLIENTS, "requests_client.py"), listener=listener))
+    def test_requests(self):
+        self.check("requests_client.py", "hello 403 uploaded\n", "403", "REQUESTS_CA_BUNDLE")
 
-    def test_python_httpx(self):
-        python = self.python()
-        for listener in self.both_ports():
-            self.assertEqual("hello 403 uploaded\n", self.client(python, os.path.join(CLIENTS, "httpx_client.py"), listener=listener))
+    def test_httpx(self):
+        self.check("httpx_client.py", "hello 403 uploaded\n", "403", "SSL_CERT_FILE")
 
-    def test_openai_sdk(self):
-        python = self.python()
-        for listener in self.both_ports():
-            self.assertEqual("m1 onetwo\n", self.client(python, os.path.join(CLIENTS, "openai_client.py"), listener=listener))
+    def test_openai_python(self):
+        self.check("openai_client.py", "m1 onetwo\n", "403|APIConnectionError", "SSL_CERT_FILE")
+
+
+class Pip(ClientTest):
+    def origin(self):
+        return origins.challenged(self.has_key, origins.python_index())
 
     def test_pip(self):
-        python = self.python()
-        wheel = "demo_of_iron-1.0-py3-none-any.whl"
-        path = os.path.join(self.directory, wheel)
-        with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("demo_of_iron.py", "x = 1\n")
-            archive.writestr("demo_of_iron-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: demo_of_iron\nVersion: 1.0\n")
-            archive.writestr("demo_of_iron-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-            archive.writestr("demo_of_iron-1.0.dist-info/RECORD", "")
-        with open(path, "rb") as handle:
-            content = handle.read()
-        self.tls_upstream.routes |= {"/simple/demo-of-iron/": answer(f'<a href="/files/{wheel}">{wheel}</a>'.encode(), fields=[("Content-Type", "text/html")]),
-                                     f"/files/{wheel}": answer(content)}
-        free = self.own_proxy({"transforms": [allowlist("*.test")]})
-        self.client(python, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", "-d", "out", "--index-url", self.url + "/simple/", "demo-of-iron",
-                    env={"HTTPS_PROXY": "http://%s:%d" % free.http, "https_proxy": "http://%s:%d" % free.http, "PIP_CERT": self.certificates.path("mitm.crt")})
-        with open(os.path.join(self.directory, "out", wheel), "rb") as handle:
-            self.assertEqual(content, handle.read())
+        index = f"https://user:{TOKEN}@{self.tls_upstream.host()}/simple/"
+        command = [os.path.join(self.python(), "pip"), "download", "--disable-pip-version-check", "--retries", "1", "--no-deps", "-d", "out"]
+        self.client(*command, "--index-url", index, "demo-of-iron", ca=["PIP_CERT"])
+        with open(self.path("out", origins.WHEEL), "rb") as handle:
+            self.assertEqual(origins.wheel(), handle.read())
+        self.assertTrue(all(map(self.has_key, self.tls_upstream.requests)))
+        self.denied("403", *command, "--index-url", self.denied_url, "demo-of-iron", ca=["PIP_CERT"])
 
-    # -- others
 
-    def needs(self, program):
-        if shutil.which(program) is None:
-            print(f"{program} is not on this machine", flush=True)
-            self.skipTest(f"{program} is not on this machine")
-
+class Node(ClientTest):
     def test_node_core(self):
         self.needs("node")
         for listener in self.both_ports():
-            self.assertEqual("hello hello\n", self.client("node", os.path.join(CLIENTS, "core_client.js"), listener=listener))
+            self.assertEqual("hello hello\n", self.client("node", self.program("core_client.js"), listener=listener, ca=["NODE_EXTRA_CA_CERTS"]))
 
-    def test_node_undici(self):
-        self.needs("npm")
-        folder = once("undici", make_undici)
-        if folder is None:
-            self.skipTest("undici is not installable here")
+    def test_undici(self):
+        modules = self.node_modules()
         for listener in self.both_ports():
-            self.assertEqual("hello 403\n", self.client("node", os.path.join(CLIENTS, "undici_client.js"), listener=listener, env={"NODE_PATH": os.path.join(folder, "node_modules")}))
+            self.assertEqual("hello 403\n", self.client("node", self.program("undici_client.js"), listener=listener, ca=["NODE_EXTRA_CA_CERTS"], env={"NODE_PATH": modules}))
 
+    def test_node_fetch(self):
+        options = {"ca": ["NODE_EXTRA_CA_CERTS"], "env": {"NODE_PATH": self.node_modules(), "NODE_USE_ENV_PROXY": "1"}}
+        for listener in self.both_ports():
+            self.assertEqual("hello 403 3\n", self.client("node", self.program("fetch_client.js"), listener=listener, **options))
+        self.denied("403", "node", self.program("fetch_client.js"), **options)
+
+
+class Npm(ClientTest):
+    def origin(self):
+        return origins.challenged(self.has_key, origins.node_registry(), "Bearer")
+
+    def test_npm(self):
+        self.needs("npm")
+        self.write("package.json", '{"name": "mine", "version": "1.0.0"}')
+        self.write(".npmrc", f"registry={self.url}/\n//{self.tls_upstream.host()}/:_authToken={TOKEN}\ncafile={self.ca}\nfetch-retries=0\naudit=false\nupdate-notifier=false\n")
+        self.client("npm", "install", "demo-of-iron")
+        self.assertTrue(os.path.exists(self.path("node_modules/demo-of-iron/index.js")))
+        self.client("npm", "publish")
+        self.assertEqual("/mine", self.tls_upstream.wait_request(lambda request: request.method == "PUT").target)
+        self.assertTrue(all(map(self.has_key, self.tls_upstream.requests)))
+        self.denied("403", "npm", "install", "other", "--registry", self.denied_url)
+
+
+class Git(ClientTest):
+    require = None  # git asks without a credential first, and waits for the challenge
+
+    def setUp(self):
+        self.root = None
+        super().setUp()
+        self.needs("git")
+        self.root = self.path("root")
+        os.mkdir(self.path("large"))
+        self.git("init", "-q", "--bare", self.path("root/r.git"))
+        self.git("-C", self.path("root/r.git"), "config", "http.receivepack", "true")
+        self.tls_upstream.default = origins.challenged(self.has_key, origins.git(self.root, self.path("large")))
+        self.repository = f"https://user:{TOKEN}@{self.tls_upstream.host()}/r.git"
+
+    def git(self, *arguments):
+        return run(["git", *arguments], env={"PATH": os.environ["PATH"], "HOME": self.directory, "GIT_CONFIG_NOSYSTEM": "1"}).stdout
+
+    def in_sandbox(self, *arguments, env=None):
+        identity = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "t"), ("EMAIL", "t@example.com"))}
+        options = ["-c", "init.defaultBranch=main"]
+        return self.client("git", *options, *arguments, ca=["GIT_SSL_CAINFO"], env={"GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", **identity, **(env or {})})
+
+    def commit(self, *names):
+        self.in_sandbox("-C", "mine", "add", *names)
+        self.in_sandbox("-C", "mine", "commit", "-q", "-m", "one")
+
+    def test_git(self):
+        self.in_sandbox("init", "-q", "mine")
+        self.write("mine/large", os.urandom(PUSHED))
+        self.commit("large")
+        self.in_sandbox("-C", "mine", "push", "-q", self.repository, "HEAD:refs/heads/main")
+        self.in_sandbox("clone", "-q", "-b", "main", self.repository, "copy")
+        self.assertEqual(PUSHED, os.path.getsize(self.path("copy/large")))
+        self.assertEqual(self.in_sandbox("-C", "mine", "rev-parse", "HEAD"), self.git("-C", self.path("root/r.git"), "rev-parse", "refs/heads/main"))
+        self.denied("403", "git", "clone", self.denied_url + "/r.git", ca=["GIT_SSL_CAINFO"])
+
+    def test_git_credential_helper(self):
+        helper = f"!f() {{ echo username=user; echo password={TOKEN}; }}; f"
+        self.in_sandbox("-c", f"credential.helper={helper}", "clone", "-q", f"{self.url}/r.git", "copy")
+        self.assertTrue(os.path.isdir(self.path("copy/.git")))
+        self.assertEqual([False, True], [self.has_key(request) for request in self.tls_upstream.requests[:2]])
+
+    def test_git_lfs(self):
+        if subprocess.run(["git", "lfs", "version"], capture_output=True).returncode:
+            self.skip("git-lfs is not on this machine")
+        self.in_sandbox("init", "-q", "mine")
+        self.in_sandbox("-C", "mine", "lfs", "install", "--local")
+        self.in_sandbox("-C", "mine", "lfs", "track", "*.bin")
+        self.write("mine/large.bin", os.urandom(2_000_000))
+        self.commit(".gitattributes", "large.bin")
+        self.in_sandbox("-C", "mine", "push", "-q", self.repository, "HEAD:refs/heads/main")
+        self.in_sandbox("-c", "filter.lfs.smudge=git-lfs smudge -- %f", "-c", "filter.lfs.process=git-lfs filter-process", "-c", "filter.lfs.required=true",
+                        "clone", "-q", "-b", "main", self.repository, "copy")
+        self.assertEqual(2_000_000, os.path.getsize(self.path("copy/large.bin")))
+        sent = [request.method for request in self.tls_upstream.requests if "/info/lfs/data/" in request.target and self.has_key(request)]
+        self.assertEqual(["PUT", "GET"], sent)
+
+
+class Compiled(ClientTest):
     def test_go(self):
         self.needs("go")
 
         def build(folder):
-            run(["go", "build", "-o", os.path.join(folder, "client"), os.path.join(CLIENTS, "client.go")],
+            run(["go", "build", "-o", os.path.join(folder, "client"), self.program("client.go")],
                 env=os.environ | {"GO111MODULE": "off", "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"})
-        folder = once("go", build)
-        if folder is None:
-            self.skipTest("the Go client does not build here")
+        client = os.path.join(self.installed("go", build, self.program("client.go")), "client")
         for listener in self.both_ports():
-            self.assertEqual("hello 403 uploaded\n", self.client(os.path.join(folder, "client"), listener=listener))
+            self.assertEqual("hello 403 uploaded\n", self.client(client, listener=listener, ca=["SSL_CERT_FILE"]))
+        self.denied("Forbidden", client, ca=["SSL_CERT_FILE"])
 
     def test_java(self):
         self.needs("java")
         self.needs("keytool")
-        store = os.path.join(self.directory, "trust.p12")
-        run(["keytool", "-importcert", "-noprompt", "-alias", "ca", "-file", self.certificates.path("mitm.crt"), "-keystore", store, "-storepass", "changeit", "-storetype", "PKCS12"])
-        host, port = self.proxy.http
-        out = self.client("java", f"-Djavax.net.ssl.trustStore={store}", "-Djavax.net.ssl.trustStorePassword=changeit", os.path.join(CLIENTS, "Client.java"), host, str(port))
-        self.assertEqual("hello 403\n", out)
-
-    def test_git(self):
-        self.needs("git")
-        repository = os.path.join(self.directory, "repository")
-        bare = repository + ".git"
-        git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"]
-        env = {"PATH": os.environ["PATH"], "HOME": self.directory}
-        for command in ([*git, "init", "-q", repository], [*git, "-C", repository, "commit", "-q", "--allow-empty", "-m", "first"],
-                        [*git, "clone", "-q", "--bare", repository, bare], [*git, "-C", bare, "update-server-info"]):
-            run(command, env=env)
-        for folder, _, names in os.walk(bare):
-            for name in names:
-                path = os.path.join(folder, name)
-                with open(path, "rb") as handle:
-                    self.tls_upstream.routes["/r.git" + path.removeprefix(bare)] = answer(handle.read())
-        self.tls_upstream.default = answer(b"", "404 Not Found")
-        free = self.own_proxy({"transforms": [allowlist("*.test")]})
-        self.client("git", "clone", "-q", self.url + "/r.git", "copy", env={"https_proxy": "http://%s:%d" % free.tunnel, "GIT_SSL_CAINFO": self.certificates.path("mitm.crt")})
-        self.assertTrue(os.path.isdir(os.path.join(self.directory, "copy", ".git")))
+        host, port = self.proxy.tunnel
+        command = ["java", *self.java_trust(), self.program("Client.java"), host, str(port)]
+        self.assertEqual("hello 403\n", self.client(*command))
+        self.denied("403|Tunnel", *command)
 
 
 if __name__ == "__main__":

@@ -42,10 +42,15 @@ class Peer:
     def __init__(self, sock):
         self.sock = sock
         self.buffer = b""
-        self.received = b""  # everything ever read, for assertions on raw bytes
+        self.pieces = []  # everything ever read
         sock.settimeout(DEADLINE)
 
     # -- bytes
+
+    @property
+    def received(self):
+        """Everything ever read, for assertions on raw bytes."""
+        return b"".join(self.pieces)
 
     def send(self, data):
         self.sock.sendall(data.encode("latin-1") if isinstance(data, str) else data)
@@ -60,7 +65,7 @@ class Peer:
             return False
         except TimeoutError:
             raise AssertionError(f"no bytes within the deadline; have {self.buffer[-300:]!r}") from None
-        self.received += data
+        self.pieces.append(data)
         self.buffer += data
         return bool(data)
 
