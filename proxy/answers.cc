@@ -43,7 +43,7 @@ HeadRefusal head_refusal(HeadFault fault) {
       AnswerContext context;
       context.close = true;
       return {text_answer(400, "Bad Request", "missing Host header\n", context), 400,
-              "missing Host header"};
+              "unsupported protocol version: HTTP/2 preface"};
     }
     case HeadFault::transfer_encoding:
       return {

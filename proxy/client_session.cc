@@ -19,7 +19,7 @@ namespace {
 constexpr auto kHalfCloseGrace = std::chrono::seconds(5);
 constexpr auto kLinger = std::chrono::seconds(2);
 constexpr std::size_t kLingerBytes = 256 * 1024;
-constexpr char kTlsRecord = 0x16, kSocks5 = 5;
+constexpr char kSocks5 = 5;
 }  // namespace
 
 ClientSession::ClientSession(Worker& worker, int descriptor, Entry entry, const Peer& peer)
@@ -84,9 +84,10 @@ Task<void> ClientSession::run() {
   bool http = co_await begin();
   while (http) {
     const bool tunnel_opened = co_await serve_http(*this);
-    if (!tunnel_opened) co_return;
+    if (!tunnel_opened) break;
     http = co_await enter_tunnel();
   }
+  report_unused_tunnel();
 }
 
 /// What comes before the first HTTP request on this listener. True: HTTP is next.
@@ -108,35 +109,6 @@ Task<bool> ClientSession::begin() {
   if (!opened) co_return false;
   const bool http = co_await enter_tunnel();
   co_return http;
-}
-
-/// The first byte inside a tunnel decides. True: HTTP is next, in the clear or under TLS.
-Task<bool> ClientSession::enter_tunnel() {
-  const std::shared_ptr<const Snapshot> snapshot = worker_.snapshot();
-  Log& log = worker_.services().log;
-  const bool arrived = co_await await_bytes(snapshot->config.proxy.limits.first_byte_timeout);
-  if (!arrived) {
-    log.write(Level::debug, "tunnel peek error", {{"error", std::string_view("EOF")}});
-    co_return false;
-  }
-  const char first = input_.view().front();
-  if (first == kTlsRecord) {
-    if (!snapshot->config.tls.sni_only()) {
-      const bool secured = co_await handshake(Place::tunnel);
-      co_return secured;
-    }
-    co_await pass_through(*this);
-    co_return false;
-  }
-  if (first >= 'A' && first <= 'Z') co_return true;
-  if (log.enabled(Level::debug)) {
-    static constexpr char kHex[] = "0123456789abcdef";
-    const auto byte = static_cast<unsigned char>(first);
-    const std::string text = std::string("unsupported protocol (first byte 0x") + kHex[byte >> 4] +
-                             kHex[byte & 15] + ") for target " + tunnel_->target;
-    log.write(Level::debug, "tunnel connect error", {{"error", text}});
-  }
-  co_return false;
 }
 
 Task<bool> ClientSession::handshake(Place place) {
@@ -286,7 +258,9 @@ Arrival ClientSession::arrival() {
 }
 
 void ClientSession::record_refusal(const Refusal& refusal) {
-  worker_.recorder().refusal(arrival(), refusal);
+  Refusal named = refusal;
+  if (named.host.empty() && tunnel_ != nullptr) named.host = tunnel_->target;
+  worker_.recorder().refusal(arrival(), named);
 }
 
 }  // namespace iron::proxy

@@ -14,6 +14,7 @@
 #include "proxy/services.h"
 #include "proxy/snapshot.h"
 #include "proxy/task.h"
+#include "proxy/tunnel.h"
 
 namespace iron::proxy {
 
@@ -28,6 +29,8 @@ struct Tunnel {
   std::string target;           ///< `host:port` as records show it
   policy::Authority authority;  ///< its host, and a port always
   std::string rendered;         ///< `"tunnel":{…}` of the records inside
+  SteadyTime opened = std::chrono::steady_clock::now();
+  bool used = false;  ///< a request came, or what was refused in its place
 };
 
 /// One client connection from accept to close, on one worker. The object owns what lives as long as
@@ -55,6 +58,10 @@ class ClientSession final : public Abandonment, public LongSleep {
   const Peer& peer() const { return peer_; }
   const Tunnel* tunnel() const { return tunnel_.get(); }
   void set_tunnel(std::unique_ptr<Tunnel> tunnel) { tunnel_ = std::move(tunnel); }
+  /// A request came, or something that is answered or recorded like one.
+  void note_request() {
+    if (tunnel_ != nullptr) tunnel_->used = true;
+  }
   bool over_tls() const { return client_.stream().is_tls(); }
 
   /// Waits, without holding a buffer, until bytes are in input(). False: deadline, drain, or the
@@ -85,6 +92,7 @@ class ClientSession final : public Abandonment, public LongSleep {
 
   /// What its records say of this connection.
   Arrival arrival();
+  /// Inside a tunnel a refusal that names no host gets the tunnel's.
   void record_refusal(const Refusal& refusal);
 
  private:
@@ -98,7 +106,11 @@ class ClientSession final : public Abandonment, public LongSleep {
   Task<void> run();
   enum class Place { listener, tunnel };
   Task<bool> begin();
+  // tunnel.cc
   Task<bool> enter_tunnel();
+  Task<TunnelProtocol> detect_protocol();
+  Task<void> refuse_protocol();
+  void report_unused_tunnel();
   Task<bool> handshake(Place place);
   std::optional<Record::Tls> tls_info();
   void log_handshake_failure(Place place, const std::string& error);

@@ -74,7 +74,8 @@ TunnelVerdict check_tunnel(ClientSession& session,
 Task<bool> serve_connect(ClientSession& session, RequestStatePtr state, Buffer head) {
   const std::string_view text = state->exchange.request.target;
   auto authority = policy::Authority::parse(text);
-  if (!authority || authority->host.empty()) {
+  // A colon asks for a port (RFC 9110 section 9.3.6); only a target without one means 443.
+  if (!authority || authority->host.empty() || text.ends_with(':')) {
     Refusal refusal;
     refusal.host = text;
     refusal.method = "CONNECT";
@@ -86,7 +87,6 @@ Task<bool> serve_connect(ClientSession& session, RequestStatePtr state, Buffer h
   }
   std::string target(text);
   if (!authority->port) {
-    if (target.back() == ':') target.pop_back();
     target += ":443";
     authority->port = 443;
   }

@@ -71,7 +71,7 @@ Task<void> refuse_head(ClientSession& session,
   HeadRefusal answer = head_refusal(fault);
   refusal.status = answer.status;
   refusal.error = answer.record_error;
-  if (known) {
+  if (known || fault == HeadFault::preface) {
     refusal.method = request.method;
     refusal.path = request.method == "CONNECT" ? std::string_view()
                                                : request.target.substr(0, request.target.find('?'));
@@ -164,6 +164,7 @@ Task<Next> serve_one(ClientSession& session) {
   HeadReader reader(session);
   const auto outcome = co_await reader.read(state->exchange.request);
   if (outcome == HeadReader::Outcome::closed) co_return Next::close;
+  session.note_request();
   if (outcome == HeadReader::Outcome::fault) {
     const HeadFault fault = reader.parser.fault();
     co_await refuse_head(session, request, reader.parser,

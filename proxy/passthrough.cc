@@ -87,6 +87,7 @@ bool PassThrough::judge() {
 }
 
 void PassThrough::record(Action action, int status, std::string_view error) {
+  session.note_request();
   const Ending ending{action, status, error, (std::chrono::steady_clock::now() - began).count()};
   const Transfer transfer{request_bytes, response_bytes, state->upstream_address, {}};
   session.worker().recorder().pass_through(session.arrival(), ending, transfer, server_name,

@@ -16,6 +16,7 @@
 #include "policy/secret.h"
 #include "proxy/dns/resolver.h"
 #include "proxy/log.h"
+#include "proxy/rate_limit.h"
 #include "proxy/recorder.h"
 #include "proxy/refusal_limiter.h"
 #include "tls/context.h"
@@ -127,6 +128,7 @@ struct Services {
   /// to the system.
   std::atomic<std::uint64_t> released{0};
   RecordIds record_ids;
+  RateLimit unused_tunnels;  ///< of `tunnel closed without a request`
 
   Services(Log& log_in,
            SecretEnvironment& environment_in,

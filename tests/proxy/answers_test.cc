@@ -53,6 +53,9 @@ TEST(Answers, ToEachFaultOfAHead) {
     EXPECT_EQ(refusal.status, row.status);
     EXPECT_FALSE(refusal.record_error.empty()) << row.bytes;
   }
+  // Its answer names the field that such a client does not send; the record tells what came.
+  EXPECT_EQ(head_refusal(HeadFault::preface).record_error,
+            "unsupported protocol version: HTTP/2 preface");
 }
 
 TEST(Answers, ThatCloseRepeatTheirStatus) {

@@ -17,12 +17,14 @@ set(proxy_tests
   hijacked_process_test.cc
   local_lookups_test.cc
   log_test.cc
+  rate_limit_test.cc
   record_test.cc
   recorder_test.cc
   refusal_limiter_test.cc
   resolver_test.cc
   services_test.cc
   socks5_test.cc
+  tunnel_test.cc
   upstream_pool_test.cc
 )
 if(IRON_SANITIZE STREQUAL "thread")

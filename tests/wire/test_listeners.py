@@ -64,7 +64,7 @@ class BothPorts(WireTest):
 
     def test_faulty_connect_targets(self):
         for number, target in enumerate(("/path", "http://up.test:1", "up.test:0", "up.test:65536", "up.test:x", ":443", "user@up.test:1",
-                                         "up.test:1/x", "[::1", "[fe80::1%25lo]:1", "up%2etest:1", "a b:1")):
+                                         "up.test:1/x", "[::1", "[fe80::1%25lo]:1", "up%2etest:1", "a b:1", "up.test:", "127.0.0.1:", "[::1]:")):
             for listener in ("http", "tunnel"):
                 with self.subTest(target=target, listener=listener):
                     peer = self.plain(listener=listener, source=f"127.0.1.{number + 1}")
@@ -74,6 +74,18 @@ class BothPorts(WireTest):
                         self.assertEqual(b"", answer)  # a malformed request line
                     else:
                         self.assertEqual(refusal("400 Bad Request"), answer)
+
+    def test_a_connect_target_whose_port_is_missing_is_recorded(self):
+        for number, listener in enumerate(("http", "tunnel")):
+            with self.subTest(listener):
+                mark = self.proxy.mark()
+                peer = self.plain(listener=listener, source=f"127.0.4.{number + 1}")
+                peer.send_request("CONNECT", "up.test:", "up.test")
+                self.assertEqual(refusal("400 Bad Request"), peer.read_to_end())
+                record = self.proxy.wait_request(host="up.test:", method="CONNECT", after=mark)
+                self.assertEqual(("reject", 400, "protocol", "malformed request"),
+                                 (record["audit"]["action"], record["audit"]["status_code"], record["rejected_by"], record["error"]))
+        self.assert_no_contact()
 
     def test_connect_with_a_faulty_field(self):
         for number, listener in enumerate(("http", "tunnel")):

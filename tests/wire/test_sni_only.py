@@ -52,6 +52,7 @@ class SniOnly(WireTest):
                                  tuple(record["audit"][key] for key in ("method", "path", "sni", "mode", "action", "status_code")))
                 self.assertGreater(record["audit"]["request_bytes"], 0)
                 self.assertNotIn("tunnel", record)
+        self.assertEqual([], self.proxy.records("tunnel closed without a request"))
 
     def test_denied_closes_without_an_alert(self):
         for way, peer in self.ways_in():

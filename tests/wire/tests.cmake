@@ -4,6 +4,7 @@ set(wire_tests
   test_command_line
   test_main_job
   test_listeners
+  test_tunnels
   test_framing
   test_hermes
   test_memory
