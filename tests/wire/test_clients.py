@@ -11,6 +11,7 @@ sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../cli
 from harness import main
 from harness.case import TOKEN
 from matrix import origins
+from matrix.api import EVENTS
 from matrix.case import ClientTest
 from matrix.install import run
 
@@ -26,7 +27,7 @@ class Curl(ClientTest):
             for version in ("1.2", "1.3"):
                 self.assertEqual("hello", self.client("curl", "-sSf", "--tls-max", version, "-H", authorization, self.url, listener=listener, ca=self.CA))
             self.assertEqual("hellohello", self.client("curl", "-sSf", "-H", authorization, self.url + "/1", self.url + "/2", listener=listener, ca=self.CA))
-            self.assertEqual("".join(map(bytes.decode, origins.EVENTS)), self.client("curl", "-sSfN", "-H", authorization, "-d", '{"stream":true}', self.url, listener=listener, ca=self.CA))
+            self.assertEqual("".join(map(bytes.decode, EVENTS)), self.client("curl", "-sSfN", "-H", authorization, "-d", '{"stream":true}', self.url, listener=listener, ca=self.CA))
         path = self.write("upload", "u" * 2_000_000)
         for more in (["-H", "Expect: 100-continue"], ["-H", "Transfer-Encoding: chunked"]):
             self.assertEqual(2_000_000, len(self.client("curl", "-sSf", "-T", path, "-H", authorization, *more, self.url + "/upload", ca=self.CA)))

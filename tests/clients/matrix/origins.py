@@ -12,7 +12,6 @@ from urllib.parse import unquote, urlsplit
 
 from harness.upstream import answer
 
-EVENTS = [b'data: {"choices":[{"index":0,"delta":{"content":"one"}}]}\n\n', b'data: {"choices":[{"index":0,"delta":{"content":"two"}}]}\n\n', b"data: [DONE]\n\n"]
 JSON = [("Content-Type", "application/json")]
 
 
@@ -23,35 +22,6 @@ def challenged(has_key, origin, challenge='Basic realm="here"'):
             return origin(connection, request)
         connection.send(answer(b"who are you?\n", "401 Unauthorized", [("WWW-Authenticate", challenge)]))
     return respond
-
-
-def api(connection, request):
-    """Event streams for who asks for them, a list of models, WebSocket echoes on /ws; else the body sent comes back."""
-    if request.target == "/ws":
-        return websocket(connection, request)
-    if b'"stream":true' in request.body.replace(b" ", b""):
-        connection.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-        for event in EVENTS:
-            connection.send(b"%x\r\n%b\r\n" % (len(event), event))
-        connection.send(b"0\r\n\r\n")
-    elif request.target == "/v1/models":
-        connection.send(answer(b'{"object":"list","data":[{"id":"m1","object":"model","created":1,"owned_by":"x"}]}', fields=JSON))
-    else:
-        connection.send(answer(request.body or b"hello", fields=[("Content-Type", "text/plain")]))
-    return None
-
-
-def websocket(connection, request):
-    """Says each short message back, and ends after the close."""
-    accept = base64.b64encode(hashlib.sha1((request.get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
-    connection.send(f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n")
-    while True:
-        first, length = connection.read_exact(2)
-        mask = connection.read_exact(4)
-        message = bytes(byte ^ mask[at % 4] for at, byte in enumerate(connection.read_exact(length & 0x7F)))
-        connection.send(bytes([first, len(message)]) + message)
-        if first & 0x0F == 8:
-            return "end"
 
 
 def files(contents, content_type="application/octet-stream"):

@@ -1,0 +1,77 @@
+"""Libraries and programs of Python."""
+import json
+import os
+
+from harness.case import TOKEN
+from harness.upstream import answer
+from matrix import origins
+from matrix.case import ClientTest
+
+
+class Python(ClientTest):
+    """Each library by its own program of a few lines: the result is one line."""
+
+    headers = ["Authorization", "x-api-key", "x-goog-api-key"]
+
+    def check(self, name, expected, says, *ca, **env):
+        command = [os.path.join(self.python(nightly=True), "python"), self.program(f"{name}_client.py")]
+        self.assertEqual(expected, self.client(*command, ca=ca, env=env).splitlines()[-1])
+        self.denied(says, *command, ca=ca, env=env)
+
+    def test_anthropic_python(self):
+        self.check("anthropic", "hello onetwo", "403|Connection error", "SSL_CERT_FILE")
+
+    def test_google_genai(self):
+        self.check("google_genai", "hello", "403|ProxyError", "SSL_CERT_FILE")
+
+    def test_litellm(self):
+        self.check("litellm", "hello onetwo", "403|Connection error", "SSL_CERT_FILE")
+
+    def test_aiohttp(self):
+        self.check("aiohttp", "hello 403 uploaded", "403", "SSL_CERT_FILE")
+
+    def test_urllib3(self):
+        self.check("urllib3", "hello 403 uploaded", "403", "SSL_CERT_FILE")
+
+    def test_websockets(self):
+        self.check("websockets", "hello", "403", "SSL_CERT_FILE")
+
+    def test_websocket_client(self):
+        self.check("websocket_client", "hello", "403", "SSL_CERT_FILE")
+
+    def test_huggingface_hub(self):
+        self.check("huggingface", "somebody", "403", "SSL_CERT_FILE")
+
+
+class Aws(ClientTest):
+    """Bearer tokens, which Bedrock takes: a signature (SigV4) is made of the key, no token in it can be swapped."""
+
+    def origin(self):
+        said = {"output": {"message": {"role": "assistant", "content": [{"text": "hello"}]}}, "stopReason": "end_turn",
+                "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}, "metrics": {"latencyMs": 1}}
+        return origins.challenged(self.has_key, lambda connection, request: connection.send(answer(json.dumps(said).encode(), fields=origins.JSON)))
+
+    ENV = {"AWS_BEARER_TOKEN_BEDROCK": TOKEN, "AWS_DEFAULT_REGION": "eu-west-1", "AWS_MAX_ATTEMPTS": "1", "AWS_EC2_METADATA_DISABLED": "true"}
+
+    def test_boto3(self):
+        command = [os.path.join(self.python(nightly=True), "python"), self.program("boto3_client.py")]
+        self.assertEqual("hello\n", self.client(*command, ca=["AWS_CA_BUNDLE"], env=self.ENV))
+        self.denied("403|Failed to connect to proxy", *command, ca=["AWS_CA_BUNDLE"], env=self.ENV)
+
+    def test_awscli(self):
+        command = [os.path.join(self.python(nightly=True), "aws"), "bedrock-runtime", "converse", "--model-id", "m1", "--messages", '[{"role":"user","content":[{"text":"hi"}]}]',
+                   "--output", "text", "--query", "output.message.content[0].text", "--endpoint-url"]
+        self.assertEqual("hello\n", self.client(*command, self.url, ca=["AWS_CA_BUNDLE"], env=self.ENV))
+        self.denied("403|Failed to connect to proxy", *command, self.denied_url, ca=["AWS_CA_BUNDLE"], env=self.ENV)
+
+
+class Uv(ClientTest):
+    def origin(self):
+        return origins.challenged(self.has_key, origins.python_index())
+
+    def test_uv(self):
+        programs = self.python(nightly=True)
+        uv = [os.path.join(programs, "uv"), "pip", "install", "--python", os.path.join(programs, "python"), "--target", self.path("out"), "--index-url"]
+        self.client(*uv, f"https://user:{TOKEN}@{self.tls_upstream.host()}/simple/", "demo-of-iron", ca=["SSL_CERT_FILE"])
+        self.assertTrue(os.path.exists(self.path("out/demo_of_iron.py")))
+        self.denied("403|tunnel", *uv, self.denied_url + "/simple/", "other", ca=["SSL_CERT_FILE"], env={"UV_HTTP_RETRIES": "0", "UV_NO_CACHE": "1"})
