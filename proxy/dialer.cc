@@ -11,7 +11,10 @@
 #include <cctype>
 #include <cstring>
 #include <memory>
+#include <optional>
+#include <utility>
 
+#include "proxy/keep_alive.h"
 #include "proxy/services.h"
 #include "proxy/worker.h"
 
@@ -25,7 +28,6 @@ constexpr auto kShortestShare = std::chrono::seconds(2);
 constexpr auto kFallbackDelay = std::chrono::milliseconds(300);
 constexpr std::size_t kAttemptsAtOnce = 4;  // of one family
 constexpr auto kHandshakeTimeout = std::chrono::seconds(10);
-constexpr int kKeepAliveSeconds = 30;
 
 std::string errno_text(int error) {
   std::string text = std::strerror(error);
@@ -73,16 +75,25 @@ struct Lane {
   bool exhausted() const { return started && attempts.empty() && next == addresses.size(); }
 };
 
-/// The race of two lanes for one connection.
+/// The race of two lanes, one for each family, for one connection.
 class Race {
  public:
-  Race(Worker& worker, Pause& pause, const DialRequest& request, const Addresses& addresses)
+  Race(Worker& worker, Pause& pause, const DialRequest& request)
       : worker_(worker),
         pause_(pause),
         request_(request),
-        began_(std::chrono::steady_clock::now()) {
-    for (const IpAddress& address : addresses) {
-      lanes_[address.is_v4() == addresses.front().is_v4() ? 0 : 1].addresses.push_back(address);
+        began_(std::chrono::steady_clock::now()) {}
+
+  /// What the lookup has found, twice if it told the families one by one: the second family joins a
+  /// race that is under way (RFC 8305 section 3).
+  void join(const LookupOutcome& found) {
+    complete_ = found.complete;
+    const bool first = lanes_[0].addresses.empty();
+    for (const IpAddress& address : found.addresses) {
+      if (first && lanes_[0].addresses.empty()) first_is_v4_ = address.is_v4();
+      const bool of_first = address.is_v4() == first_is_v4_;
+      if (of_first && first) lanes_[0].addresses.push_back(address);
+      if (!of_first) lanes_[1].addresses.push_back(address);
     }
   }
 
@@ -91,7 +102,9 @@ class Race {
     const auto now = std::chrono::steady_clock::now();
     if (!lanes_[0].started) start_next(lanes_[0], now);
     const bool fallback_due = now >= began_ + kFallbackDelay || lanes_[0].exhausted();
-    if (!lanes_[1].started && fallback_due) start_next(lanes_[1], now);
+    if (!lanes_[1].started && !lanes_[1].addresses.empty() && fallback_due) {
+      start_next(lanes_[1], now);
+    }
     for (Lane& lane : lanes_) {
       if (UpstreamPtr connected = look(lane, now)) {
         request_.address = connected->address;
@@ -102,10 +115,12 @@ class Race {
   }
 
   bool lost() const {
-    return lanes_[0].exhausted() && (lanes_[1].exhausted() || lanes_[1].addresses.empty());
+    return complete_ && lanes_[0].exhausted() &&
+           (lanes_[1].exhausted() || lanes_[1].addresses.empty());
   }
   Error error() const { return fail(first_error_); }
-  /// When step() has something to do without an event.
+  /// When step() has something to do without an event; never, if all failed and a late answer of
+  /// the lookup is what is left.
   SteadyTime wake_time() const {
     SteadyTime when = SteadyTime::max();
     for (const Lane& lane : lanes_) {
@@ -190,9 +205,7 @@ class Race {
     }
     const int one = 1;
     ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    ::setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
-    ::setsockopt(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, &kKeepAliveSeconds, sizeof(int));
-    ::setsockopt(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, &kKeepAliveSeconds, sizeof(int));
+    keep_alive(descriptor);
     if (::connect(descriptor, reinterpret_cast<const sockaddr*>(&peer.storage), peer.size) != 0 &&
         errno != EINPROGRESS) {
       note("connect: " + errno_text(errno), request_.address);
@@ -212,14 +225,15 @@ class Race {
   Pause& pause_;
   const DialRequest& request_;
   SteadyTime began_;
+  bool complete_ = false, first_is_v4_ = true;
   std::array<Lane, 2> lanes_;
   std::string first_error_;
 };
 
-/// Carries a result from another handler; the waiting session may be gone by then.
+/// Carries results from another handler; the waiting session may be gone by then.
 struct ResolveSlot {
   Pause* pause = nullptr;
-  std::optional<LookupOutcome> outcome;
+  std::optional<LookupOutcome> outcome;  ///< the last one told and not taken
 };
 
 struct ResolveGuard {
@@ -227,9 +241,12 @@ struct ResolveGuard {
   ~ResolveGuard() { slot->pause = nullptr; }
 };
 
-Task<Result<Addresses>> resolve(Worker& worker, Pause& pause, const DialRequest& request) {
-  if (request.target.literal) co_return Addresses{*request.target.literal};
-  ResolveGuard guard;
+/// The first addresses. Where they are not all, the others come by the guard's slot.
+Task<Result<LookupOutcome>> resolve(Worker& worker,
+                                    Pause& pause,
+                                    const DialRequest& request,
+                                    const ResolveGuard& guard) {
+  if (request.target.literal) co_return LookupOutcome::of({*request.target.literal});
   guard.slot->pause = &pause;
   worker.lookups().lookup(request.target.host, [slot = guard.slot](LookupOutcome outcome) {
     slot->outcome = std::move(outcome);
@@ -239,9 +256,9 @@ Task<Result<Addresses>> resolve(Worker& worker, Pause& pause, const DialRequest&
     co_await pause;
     if (request.abandonment.abandoned() || worker.cut()) co_return client_gone();
   }
-  LookupOutcome& outcome = *guard.slot->outcome;
+  LookupOutcome outcome = *std::exchange(guard.slot->outcome, std::nullopt);
   if (outcome.status != LookupOutcome::Status::found) co_return fail("dial tcp: " + outcome.error);
-  co_return std::move(outcome.addresses);
+  co_return std::move(outcome);
 }
 
 struct TlsSlot {
@@ -303,12 +320,15 @@ Task<Result<void>> secure(Worker& worker,
 }  // namespace
 
 Task<Result<UpstreamPtr>> dial_tcp(Worker& worker, Pause& pause, const DialRequest& request) {
-  auto addresses = co_await resolve(worker, pause, request);
-  if (addresses.has_error()) co_return addresses.error();
-  if (addresses->empty())
+  const ResolveGuard guard;
+  auto found = co_await resolve(worker, pause, request, guard);
+  if (found.has_error()) co_return found.error();
+  if (found->addresses.empty())
     co_return fail("dial tcp: lookup " + request.target.host + ": no such host");
-  Race race(worker, pause, request, *addresses);
+  Race race(worker, pause, request);
+  race.join(*found);
   while (true) {
+    if (const auto late = std::exchange(guard.slot->outcome, std::nullopt)) race.join(*late);
     UpstreamPtr connected = race.step();
     if (connected) {
       pause.clear_deadline();

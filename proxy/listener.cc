@@ -19,6 +19,7 @@
 #include <stdexcept>
 
 #include "proxy/answers.h"
+#include "proxy/keep_alive.h"
 #include "proxy/services.h"
 #include "proxy/upstream_pool.h"
 #include "proxy/worker.h"
@@ -73,7 +74,10 @@ Result<BoundSocket> bind_to(const LocalName& name, int type, const std::string& 
   BoundSocket bound(::socket(name.storage.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (bound.get() < 0) return fail(what + ": socket: " + errno_text(errno));
   const int on = 1, off = 0;
-  if (type == SOCK_STREAM) ::setsockopt(bound.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (type == SOCK_STREAM) {
+    ::setsockopt(bound.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    keep_alive(bound.get());
+  }
   if (name.storage.ss_family == AF_INET6) {
     ::setsockopt(bound.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
   }

@@ -23,15 +23,28 @@ LookupOnce::~LookupOnce() {
 }
 
 void LookupOnce::pass(LookupOutcome outcome) {
+  if (!outcome.complete) {
+    if (done_) done_(std::move(outcome));
+    return;
+  }
   if (const auto done = std::exchange(done_, nullptr)) done(std::move(outcome));
 }
 
 void JoinedLookups::join_or_ask(const std::string& key,
                                 LookupDone done,
                                 const std::function<void(LookupDone)>& ask) {
+  // More would wait for a late answer than it is worth; they go on with what is known.
+  constexpr std::size_t kMaxForLateAnswer = 1024;
   const auto [entry, is_new] = waiting_.try_emplace(key);
   try {
-    entry->second.push_back(std::move(done));
+    std::vector<LookupDone>& all_waiting = entry->second.all;
+    if (auto known = entry->second.known) {
+      known->complete = all_waiting.size() >= kMaxForLateAnswer;
+      if (!known->complete) all_waiting.push_back(done);
+      tell(done, *known);
+      return;
+    }
+    all_waiting.push_back(std::move(done));
     if (!is_new) return;
     const auto all = std::make_shared<LookupOnce>(
         ending_, [self = shared_from_this(), key](const LookupOutcome& outcome) {
@@ -47,8 +60,14 @@ void JoinedLookups::join_or_ask(const std::string& key,
 void JoinedLookups::answer_all(const std::string& key, const LookupOutcome& outcome) {
   const auto found = waiting_.find(key);
   if (found == waiting_.end()) return;
-  const std::vector<LookupDone> all = std::move(found->second);
-  waiting_.erase(found);
+  std::vector<LookupDone> all;
+  if (outcome.complete) {
+    all = std::move(found->second.all);
+    waiting_.erase(found);
+  } else {
+    found->second.known = outcome;
+    all = found->second.all;  // being told, they may ask again
+  }
   for (const LookupDone& one : all) tell(one, outcome);
 }
 

@@ -23,7 +23,7 @@ class LocalLookups {
   LocalLookups(const LocalLookups&) = delete;
 
   /// As Resolver::resolve(), but to be called on the loop's thread, where `done` is called too,
-  /// maybe before this returns.
+  /// maybe before this returns. An incomplete outcome is followed by a complete one.
   void lookup(const std::string& name, LookupDone done);
 
  private:

@@ -15,6 +15,10 @@ struct LookupOutcome {
   enum class Status { found, no_such_name, no_addresses, failed } status = Status::failed;
   std::vector<policy::IpAddress> addresses;  ///< of `found`: in the order to try, never empty
   std::string error;                         ///< otherwise: `lookup NAME on SERVER: REASON`
+  /// False with `found` alone: these are the addresses of one kind, the name server is slow about
+  /// the other, and the lookup tells a second outcome, a complete one, when it ends (RFC 8305
+  /// section 3).
+  bool complete = true;
 
   /// `found`, IPv4 addresses in front.
   static LookupOutcome of(const std::vector<policy::IpAddress>& addresses);

@@ -74,7 +74,8 @@ NetworkLookup::NetworkLookup(Private, asio::io_context& io, Plan plan, Done done
       done_(std::move(done)),
       deadline_(Clock::now() + plan_.total_limit),
       socket_(io),
-      timer_(io) {
+      timer_(io),
+      other_kind_timer_(io) {
   questions_[0].type = kTypeA;
   questions_[1].type = kTypeAaaa;
   last_ = {Status::no_such_name, {}, lookup_error(plan_.name, "", "no such host")};
@@ -88,6 +89,7 @@ void NetworkLookup::guarded(Step step) {
     step();
   } catch (const std::bad_alloc&) {
     end_try();
+    other_kind_timer_.cancel();
     if (const Done done = std::exchange(done_, nullptr))
       done(LookupOutcome::failure("out of memory"));
     throw;
@@ -332,15 +334,41 @@ void NetworkLookup::out_of_time() {
 }
 
 void NetworkLookup::check_try() {
-  bool again = false;
+  bool open = false, again = false, found = false;
   for (const Question& question : questions_) {
-    if (question.open()) return;
+    open = open || question.open();
     again = again || question.state == Question::State::failed;
+    found = found || !question.addresses.empty();
   }
+  if (found && (open || again)) wait_for_other_kind();
+  if (open) return;
   end_try();
   if (!again) return name_over();
   ++try_;
   next_try();
+}
+
+void NetworkLookup::wait_for_other_kind() {
+  if (std::exchange(waits_for_other_kind_, true)) return;
+  other_kind_timer_.expires_after(plan_.other_kind_limit);
+  other_kind_timer_.async_wait([self = shared_from_this()](const error_code& error) {
+    if (!error) self->guarded([&] { self->tell_one_kind(); });
+  });
+}
+
+void NetworkLookup::tell_one_kind() {
+  if (!done_) return;
+  LookupOutcome outcome = LookupOutcome::of(addresses());
+  outcome.complete = false;
+  done_(std::move(outcome));
+}
+
+std::vector<policy::IpAddress> NetworkLookup::addresses() const {
+  std::vector<policy::IpAddress> all;
+  for (const Question& question : questions_) {
+    all.insert(all.end(), question.addresses.begin(), question.addresses.end());
+  }
+  return all;
 }
 
 void NetworkLookup::end_try() {
@@ -352,16 +380,15 @@ void NetworkLookup::end_try() {
 }
 
 void NetworkLookup::name_over() {
-  std::vector<policy::IpAddress> addresses;
+  other_kind_timer_.cancel();
   bool failed = false, missing = false;
-  for (Question& question : questions_) {
-    addresses.insert(addresses.end(), question.addresses.begin(), question.addresses.end());
+  for (const Question& question : questions_) {
     failed = failed || question.status == Status::failed;
     missing = missing || question.status == Status::no_such_name;
   }
-  if (!addresses.empty()) {
+  if (const auto found = addresses(); !found.empty()) {
     const Done done = std::exchange(done_, nullptr);
-    done(LookupOutcome::of(addresses));
+    done(LookupOutcome::of(found));
     return;
   }
   // A name never asked for lacks a reason: the time was over before.

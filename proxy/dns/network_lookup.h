@@ -33,7 +33,12 @@ class NetworkLookup : public std::enable_shared_from_this<NetworkLookup> {
     std::vector<Server> servers;
     int attempts = 2;  ///< per server
     std::chrono::milliseconds try_limit{5000}, total_limit{10000};
+    /// How long addresses of one kind are kept back for those of the other ("Resolution Delay" of
+    /// RFC 8305 section 3).
+    std::chrono::milliseconds other_kind_limit{50};
   };
+  /// Called once; or first with an incomplete outcome and then, when the other kind is settled too,
+  /// with the whole.
   using Done = std::function<void(LookupOutcome)>;
 
   static void start(boost::asio::io_context& io, Plan plan, Done done);
@@ -82,6 +87,9 @@ class NetworkLookup : public std::enable_shared_from_this<NetworkLookup> {
   void fail_open(const std::string& reason);
   void out_of_time();
   void check_try();
+  void wait_for_other_kind();
+  void tell_one_kind();
+  std::vector<policy::IpAddress> addresses() const;
   void name_over();
   void end_try();
 
@@ -94,6 +102,8 @@ class NetworkLookup : public std::enable_shared_from_this<NetworkLookup> {
   Clock::time_point deadline_;
   boost::asio::ip::udp::socket socket_;
   boost::asio::steady_timer timer_;
+  boost::asio::steady_timer other_kind_timer_;  ///< of a name, not of a try
+  bool waits_for_other_kind_ = false;
   std::size_t name_ = 0;
   std::string wire_;
   std::size_t try_ = 0;

@@ -40,8 +40,9 @@ class Resolver {
 
   using Names = dns::Names;
   using Sources = std::shared_ptr<const dns::LookupSources>;
-  /// `done` is called once, on the resolver's thread, with what the lookup went by; it must not
-  /// block. IPv4 addresses come first. Errors read `lookup NAME on SERVER: REASON`.
+  /// `done` is called on the resolver's thread with what the lookup went by; it must not block.
+  /// Once, unless the first outcome is incomplete: then once more. IPv4 addresses come first.
+  /// Errors read `lookup NAME on SERVER: REASON`.
   void resolve(const std::string& name,
                Names names,
                std::function<void(LookupOutcome, Sources)> done);

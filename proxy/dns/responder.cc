@@ -1,5 +1,6 @@
 #include "proxy/dns/responder.h"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <mutex>
@@ -22,6 +23,14 @@ std::string_view message_of(Zone::Decision::Kind kind) {
       break;
   }
   return "dns intercept";
+}
+
+/// Whether an outcome says all that a question of this type asks for: an incomplete one may lack
+/// the addresses.
+bool answers(const LookupOutcome& outcome, std::uint16_t type) {
+  if (outcome.complete || type != kTypeA) return true;
+  return std::any_of(outcome.addresses.begin(), outcome.addresses.end(),
+                     [](const policy::IpAddress& address) { return address.is_v4(); });
 }
 
 }  // namespace
@@ -92,7 +101,7 @@ void Responder::pass_through(const Query& query,
     if (link->io == nullptr) return;
     boost::asio::post(*link->io, [this, late, outcome = std::move(outcome)] {
       const auto in_time = late.lock();
-      if (!in_time) return;
+      if (!in_time || !answers(outcome, in_time->query.type)) return;
       in_time->timer.cancel();
       finish(*in_time, outcome);
     });

@@ -62,6 +62,7 @@ class LocalLookupsTest : public testing::Test {
     for (std::size_t i = 0; i < names.size(); ++i) {
       lookups_->lookup(names[i], [&, i](LookupOutcome outcome) {
         EXPECT_EQ(std::this_thread::get_id(), here_);
+        if (!outcome.complete) return;
         outcomes[i] = std::move(outcome);
         --left;
       });
@@ -138,6 +139,29 @@ TEST_F(LocalLookupsTest, ChangedFilesCountOnceTheyAreNotFresh) {
   };
   const auto limit = std::chrono::steady_clock::now() + dns::LookupSources::kFresh + 10s;
   while (!changed()) ASSERT_LT(std::chrono::steady_clock::now(), limit);
+}
+
+TEST_F(LocalLookupsTest, WhoComesWhileOneKindIsAwaitedGoesOnAtOnce) {
+  serve([](const Asked& asked) -> Packets {
+    if (asked.name == "half.test." && asked.query.type == dns::kTypeAaaa) return {};
+    return answer(asked);
+  });
+  look_up({"file.test"});
+  int told = 0;
+  lookups_->lookup("half.test", [&](const LookupOutcome& outcome) {
+    EXPECT_FALSE(outcome.complete);
+    ++told;
+  });
+  const auto limit = std::chrono::steady_clock::now() + 20s;
+  while (told == 0 && std::chrono::steady_clock::now() < limit) io_.run_one_for(1s);
+  lookups_->lookup("half.test", [&](const LookupOutcome& outcome) {
+    EXPECT_FALSE(outcome.complete);
+    EXPECT_THAT(outcome.addresses, ElementsAre(IpAddress::v4({10, 0, 0, 1})));
+    ++told;
+  });
+  EXPECT_EQ(told, 2);
+  EXPECT_EQ(server_->asked().size(), 2u);
+  lookups_.reset();
 }
 
 TEST_F(LocalLookupsTest, TheNumberOfLookupsIsBounded) {

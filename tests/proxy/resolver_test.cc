@@ -51,17 +51,37 @@ class ResolverTest : public testing::Test {
   }
   LookupOutcome resolve(const std::string& name,
                         Resolver::Names names = Resolver::Names::searched) {
-    if (!resolver_) make();
-    auto arrived = std::make_shared<std::promise<LookupOutcome>>();
-    auto outcome = arrived->get_future();
-    resolver_->resolve(name, names, [arrived](LookupOutcome result, const Resolver::Sources&) {
-      arrived->set_value(std::move(result));
-    });
-    if (outcome.wait_for(20s) != std::future_status::ready) {
+    return begin(name, names).whole();
+  }
+
+  struct Promises {
+    std::promise<LookupOutcome> incomplete, complete;
+  };
+  /// A lookup under way, and what it has told.
+  struct Lookup {
+    std::string name;
+    std::shared_ptr<Promises> told;  // what is not told must not look like an error
+    std::future<LookupOutcome> incomplete, complete;
+    static LookupOutcome take(std::future<LookupOutcome>& outcome, const std::string& name) {
+      if (outcome.wait_for(20s) == std::future_status::ready) return outcome.get();
       ADD_FAILURE() << "no answer for " << name;
       return {};
     }
-    return outcome.get();
+    LookupOutcome first() { return take(incomplete, name); }
+    LookupOutcome whole() { return take(complete, name); }
+    bool told_once() {
+      return complete.wait_for(20s) == std::future_status::ready &&
+             incomplete.wait_for(0s) != std::future_status::ready;
+    }
+  };
+  Lookup begin(const std::string& name, Resolver::Names names = Resolver::Names::searched) {
+    if (!resolver_) make();
+    auto told = std::make_shared<Promises>();
+    Lookup lookup{name, told, told->incomplete.get_future(), told->complete.get_future()};
+    resolver_->resolve(name, names, [told](LookupOutcome result, const Resolver::Sources&) {
+      (result.complete ? told->complete : told->incomplete).set_value(std::move(result));
+    });
+    return lookup;
   }
 
   std::filesystem::path directory_;
@@ -183,6 +203,55 @@ TEST_F(ResolverTest, OneKindIsEnough) {
     return addresses(asked, {"10.0.0.1"});
   });
   EXPECT_THAT(resolve("up.test").addresses, ElementsAre(IpAddress::v4({10, 0, 0, 1})));
+}
+
+TEST_F(ResolverTest, OneKindIsToldWhileTheOtherIsAwaited) {
+  const struct {
+    std::uint16_t silent;
+    const char *first, *second;
+  } cases[] = {{dns::kTypeAaaa, "10.0.0.1", "fd00::1"}, {dns::kTypeA, "fd00::1", "10.0.0.1"}};
+  for (const auto& c : cases) {
+    std::atomic<bool> speaks{false};
+    options_.try_limit = 200ms;
+    serve([&](const Asked& asked) -> Packets {
+      if (asked.query.type == c.silent && !speaks) return {};
+      return addresses(asked, {"10.0.0.1", "fd00::1"});
+    });
+    make();
+    Lookup lookup = begin("up.test");
+    EXPECT_THAT(lookup.first().addresses, ElementsAre(*IpAddress::parse(c.first)));
+    // Who comes now does not wait either, nor asks again.
+    const auto asked = server_->asked().size();
+    EXPECT_THAT(begin("up.test").first().addresses, ElementsAre(*IpAddress::parse(c.first)));
+    EXPECT_EQ(server_->asked().size(), asked);
+    speaks = true;
+    EXPECT_THAT(lookup.whole().addresses,
+                ElementsAre(IpAddress::v4({10, 0, 0, 1}), *IpAddress::parse("fd00::1")));
+    resolver_.reset();
+  }
+}
+
+TEST_F(ResolverTest, NoIsAnAnswerOfItsKind) {
+  serve([](const Asked& asked) -> Packets {
+    if (asked.query.type == dns::kTypeA) return addresses(asked, {"10.0.0.1"});
+    if (asked.name == "nx.test.") {
+      return {FakeNameServer::reply(asked, {}, dns::Rcode::no_such_name)};
+    }
+    return {FakeNameServer::reply(asked, {})};
+  });
+  for (const char* name : {"nx.test", "empty.test"}) EXPECT_TRUE(begin(name).told_once()) << name;
+}
+
+TEST_F(ResolverTest, NothingIsToldWhileNoAddressIsKnown) {
+  options_.try_limit = 100ms;
+  options_.total_limit = 1s;
+  serve([](const Asked& asked) -> Packets {
+    if (asked.query.type == dns::kTypeAaaa) return {};
+    return {FakeNameServer::reply(asked, {})};
+  });
+  Lookup lookup = begin("up.test");
+  EXPECT_TRUE(lookup.told_once());
+  EXPECT_EQ(lookup.whole().status, Status::failed);
 }
 
 TEST_F(ResolverTest, PassesOverForgedAndBrokenPackets) {

@@ -15,6 +15,7 @@ set(proxy_tests
   head_parser_test.cc
   header_rules_test.cc
   hijacked_process_test.cc
+  keep_alive_test.cc
   local_lookups_test.cc
   log_test.cc
   rate_limit_test.cc

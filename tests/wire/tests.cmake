@@ -19,6 +19,7 @@ set(wire_tests
   test_socks
   test_sni_only
   test_dns
+  test_lookups
   test_upstream
   test_log
   test_safety
