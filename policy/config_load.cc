@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "policy/config.h"
+#include "policy/open_file.h"
 #include "policy/quote.h"
 #include "policy/yaml_reader.h"
 
@@ -27,7 +28,7 @@ std::string errno_text(int number) {
 class File {
  public:
   explicit File(const std::string& path) : path_(path) {
-    descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    descriptor_ = open_file(path, O_RDONLY | O_CLOEXEC);
     if (descriptor_ < 0)
       throw ConfigError("opening config file: open " + path + ": " + errno_text(errno));
   }

@@ -44,6 +44,7 @@ constexpr bool kSanitized = false;
 constexpr const char* kNsswitch = "/etc/nsswitch.conf";
 constexpr const char* kForLookups[] = {"/etc/resolv.conf", "/etc/hosts",    kNsswitch,
                                        "/etc/host.conf",   "/etc/gai.conf", "/etc/services"};
+constexpr const char* kFollowedByLookups[] = {"/etc/resolv.conf", "/etc/hosts", kNsswitch};
 constexpr const char* kForTheClock[] = {"/etc/localtime", "/usr/share/zoneinfo"};
 
 std::string directory_of(const std::filesystem::path& path) {
@@ -127,6 +128,21 @@ std::vector<FileGrant> files_in_use(const policy::Config& config) {
   for (const char* path : kForTheClock) grants.push_back({path, Use::read});
   add_audit_file(grants, config.log.audit_path);
   return grants;
+}
+
+std::vector<FileGrant> files_to_follow(const policy::Config& config) {
+  std::vector<FileGrant> files;
+  const auto add = [&files](const std::string& path, Use use) {
+    if (!path.empty()) files.push_back({path, use});
+  };
+  for (const char* path : kFollowedByLookups) add(path, Use::read);
+  add(config.path, Use::read);
+  if (!config.tls.sni_only()) {
+    add(config.tls.ca_cert, Use::read);
+    add(config.tls.ca_key, Use::read);
+  }
+  add(config.log.audit_path, Use::append);
+  return files;
 }
 
 Hardening::Hardening(const policy::Config& config)

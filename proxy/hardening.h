@@ -19,6 +19,8 @@ class Hardening {
   /// False in sanitizer builds: they map shadow memory, read /proc and trace their own threads.
   static bool possible();
 
+  /// Whether confine_files() will keep the process from files that take the place of others.
+  bool needs_broker() const { return wanted_ && possible() && landlock_version() > 0; }
   /// First half, for the calling thread and those made later: no capabilities, no new privileges,
   /// and no files but those that a reload, a lookup and the log need. To be called when the sockets
   /// are bound and before any thread is made: an earlier one would be a way around it.
@@ -46,5 +48,9 @@ class Hardening {
 /// may be replaced by a new one), the trust store, what lookups and the clock read, and the audit
 /// file with its directory, where a file that was moved away is made anew.
 std::vector<FileGrant> files_in_use(const policy::Config& config);
+
+/// Files of a running proxy that others replace, by their names: those that lookups read, the
+/// configuration, the CA pair, the audit file.
+std::vector<FileGrant> files_to_follow(const policy::Config& config);
 
 }  // namespace iron::proxy

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "policy/json_writer.h"
+#include "policy/open_file.h"
 #include "proxy/log_writer.h"
 
 namespace iron::proxy {
@@ -202,7 +203,7 @@ Result<void> Log::set_audit_path(const std::string& path) {
   // O_NONBLOCK matters for a named pipe alone: opening it must not wait for a reader.
   constexpr int kFlags =
       O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
-  const int descriptor = ::open(path.c_str(), kFlags, 0600);
+  const int descriptor = policy::open_file(path, kFlags, 0600);
   if (descriptor < 0) {
     return fail("opening log.audit_path: open " + path + ": " + lower_case_error(errno));
   }

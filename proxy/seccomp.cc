@@ -203,11 +203,16 @@ Program limits_to_read() {
   return body;
 }
 
+/// Refuses the calls of another architecture; the number of the call is at hand then.
+Program program_begin() {
+  return {load(offsetof(seccomp_data, arch)),
+          {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, kArchitecture},
+          kRefuse,
+          load(offsetof(seccomp_data, nr))};
+}
+
 Program filter(LocalSockets local) {
-  Program program{load(offsetof(seccomp_data, arch)),
-                  {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, kArchitecture},
-                  kRefuse,
-                  load(offsetof(seccomp_data, nr))};
+  Program program = program_begin();
   // Calls of the x32 interface have bit 30 set and match no number below.
   for (const int number : kPlain) when(program, static_cast<std::uint32_t>(number), {kAllow});
   when(program, __NR_mmap, memory_without_execution());
@@ -224,10 +229,22 @@ Program filter(LocalSockets local) {
   return program;
 }
 
-}  // namespace
+/// openat() of one of the files: its own pointer, its own flags.
+Program opening(std::span<const OpenedFile> files) {
+  Program body{argument(1)};
+  for (const OpenedFile& file : files) {
+    const auto address = reinterpret_cast<std::uintptr_t>(file.path);
+    Program high{argument(1, kHigh)};
+    when(high, static_cast<std::uint32_t>(address >> 32),
+         one_of(2, {static_cast<unsigned long>(file.flags)}));
+    high.push_back(kRefuse);
+    when(body, static_cast<std::uint32_t>(address), high);
+  }
+  body.push_back(kRefuse);
+  return body;
+}
 
-Result<void> restrict_system_calls(LocalSockets local) {
-  Program program = filter(local);
+Result<void> install(Program program) {
   const sock_fprog handed{static_cast<unsigned short>(program.size()), program.data()};
   // No code but our own runs in this process, so it needs no guard against its own speculation.
   constexpr unsigned kSpeculationStays = 1u << 2;
@@ -237,6 +254,20 @@ Result<void> restrict_system_calls(LocalSockets local) {
   if (done == 0) return {};
   if (done > 0) return fail("a thread has a filter of its own");
   return fail(std::generic_category().message(errno));
+}
+
+}  // namespace
+
+Result<void> restrict_system_calls(LocalSockets local) { return install(filter(local)); }
+
+Result<void> restrict_to_opening(std::span<const OpenedFile> files) {
+  Program program = program_begin();
+  when(program, __NR_openat, opening(files));
+  for (const int number : {__NR_recvfrom, __NR_sendmsg, __NR_close, __NR_exit_group}) {
+    when(program, static_cast<std::uint32_t>(number), {kAllow});
+  }
+  program.push_back(kRefuse);
+  return install(std::move(program));
 }
 
 }  // namespace iron::proxy

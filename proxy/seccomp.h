@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "policy/result.h"
 
 namespace iron::proxy {
@@ -12,5 +14,15 @@ enum class LocalSockets { refused, allowed };
 /// be run, no process made or traced, no memory become executable, no socket listen. Needs
 /// no_new_privs. For good.
 Result<void> restrict_system_calls(LocalSockets local);
+
+/// A file that may be opened, with exactly these flags.
+struct OpenedFile {
+  const char* path;  ///< known by its address: must stay, in pages that cannot be written
+  int flags;
+};
+
+/// Leaves the process only to open these files, to receive and send messages, to close and to end;
+/// every other call fails with EPERM. Needs no_new_privs. For good.
+Result<void> restrict_to_opening(std::span<const OpenedFile> files);
 
 }  // namespace iron::proxy

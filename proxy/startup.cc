@@ -15,7 +15,9 @@
 #include "policy/quote.h"
 #include "policy/state_file.h"
 #include "proxy/dns/server.h"
+#include "proxy/file_broker.h"
 #include "proxy/hardening.h"
+#include "proxy/replaced_files.h"
 #include "proxy/server.h"
 #include "proxy/sockets.h"
 #include "proxy/start_warnings.h"
@@ -60,6 +62,7 @@ class Startup {
 
  private:
   void read_config();
+  void start_broker();
   void make_services();
   void build_transforms();
   void confine_files();
@@ -74,11 +77,13 @@ class Startup {
   [[noreturn]] void fail_with_record(std::string_view message, std::string_view error);
 
   const CommandLine& command_line_;
+  std::unique_ptr<FileBroker> broker_;  ///< null where the process opens everything itself
   policy::Config config_;
   SecretEnvironment environment_;
   RefusalLimiter refusals_;
   std::optional<Log> log_;
   std::optional<Hardening> hardening_;
+  std::optional<ReplacedFiles> replaced_files_;
   std::optional<Resolver> resolver_;
   std::optional<Services> services_;
   std::vector<policy::ConfigWarning> warnings_;
@@ -114,6 +119,13 @@ void Startup::read_config() {
   log_.emplace(options);
 }
 
+void Startup::start_broker() {
+  hardening_.emplace(config_);
+  std::vector<FileGrant> files = files_to_follow(config_);
+  replaced_files_.emplace(files);
+  if (hardening_->needs_broker()) broker_ = FileBroker::start(std::move(files));
+}
+
 void Startup::make_services() {
   resolver_.emplace(config_.dns.upstream_resolver);
   services_.emplace(*log_, environment_, *resolver_, refusals_);
@@ -129,7 +141,6 @@ void Startup::make_services() {
 /// No thread exists before this, for it would keep what the process gives up here. All that is
 /// loaded afterwards shows at the start that a reload can load it too.
 void Startup::confine_files() {
-  hardening_.emplace(config_);
   hardening_->confine_files();
   log_->start();
   resolver_->start();
@@ -269,6 +280,7 @@ int Startup::run() {
   prepare_secret_memory();
   try {
     read_config();
+    start_broker();
     make_services();
     build_transforms();
     policy::validate(config_, policy::ValidateFor::start);
@@ -325,6 +337,7 @@ int Startup::serve() {
     pollfd waiting{signals_, POLLIN, 0};
     if (::poll(&waiting, 1, kReportPeriod) == 0) {
       refusals_.report(*log_, std::chrono::steady_clock::now());
+      replaced_files_->check(*log_);
       trim_memory();
       continue;
     }
@@ -357,6 +370,7 @@ int Startup::stop(int signals, const char* signal_name) {
   log_->write(Level::info, "iron-proxy stopped");
   log_->flush(1000);
   services_->upstream_tls.join_loaded();
+  if (broker_) broker_->end();
   // Threads that may still hold references (a lookup in the C library) are not waited for.
   ::_exit(0);
 }

@@ -19,6 +19,7 @@
 #include <stdexcept>
 #include <string_view>
 
+#include "policy/open_file.h"
 #include "tls/error_text.h"
 
 namespace iron::tls {
@@ -57,7 +58,7 @@ struct FileDescriptor {
 
 /// Reads without stdio, whose buffers would keep a copy of the key.
 void read_file(const std::string& path, const std::string& what, WipedBytes& into) {
-  const FileDescriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  const FileDescriptor file{policy::open_file(path, O_RDONLY | O_CLOEXEC)};
   if (file.number < 0) {
     throw std::runtime_error("reading " + what + ": open " + path + ": " +
                              system_error_text(errno));

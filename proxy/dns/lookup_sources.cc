@@ -36,7 +36,8 @@ std::optional<LookupOutcome> LookupSources::at_once(const std::string& name) con
 }
 
 LookupSources::Way LookupSources::way() const {
-  if (!has_upstream) return modules ? Way::system : Way::network;
+  if (!has_upstream && modules) return library_is_blind ? Way::network_then_system : Way::system;
+  if (!has_upstream) return Way::network;
   return upstream_address ? Way::network : Way::upstream_name;
 }
 

@@ -19,12 +19,14 @@ enum class Names { searched, absolute };
 /// What lookups go by: the configured name server, and the files as they were last read
 /// (docs/dns.md, "Lookups"). A value.
 struct LookupSources {
-  static constexpr std::chrono::seconds kFresh{5};
+  static constexpr std::chrono::seconds kFresh{2};
 
   std::chrono::steady_clock::time_point read_at{};
   ResolvConf conf;
   std::shared_ptr<const HostsFile> hosts;
   bool modules = false;  ///< nsswitch.conf names sources that the C library alone knows
+  /// The confined C library cannot read the resolv.conf of today, which was handed over.
+  bool library_is_blind = false;
 
   bool has_upstream = false;
   std::optional<policy::IpAddress> upstream_address;
@@ -41,7 +43,7 @@ struct LookupSources {
   /// The outcome, where nobody needs to be asked.
   std::optional<LookupOutcome> at_once(const std::string& name) const;
   /// Who is to be asked otherwise. `upstream_name`: the name server's own address first.
-  enum class Way { network, system, upstream_name };
+  enum class Way { network, system, network_then_system, upstream_name };
   Way way() const;
   NetworkLookup::Plan plan(const std::string& name, Names names) const;
   std::string first_server() const { return conf.servers.front().text_with_port(53); }

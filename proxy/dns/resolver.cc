@@ -1,5 +1,6 @@
 #include "proxy/dns/resolver.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -11,11 +12,11 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <fstream>
+#include <cerrno>
 #include <optional>
-#include <sstream>
 #include <utility>
 
+#include "policy/open_file.h"
 #include "proxy/dns/network_lookup.h"
 #include "proxy/dns/resolv_conf.h"
 #include "proxy/dns/system_lookup.h"
@@ -41,17 +42,35 @@ class WatchedFile {
     seen_ = now;
     return true;
   }
-  /// Nothing if it is there but must not be read: a confined process may not open what has taken
-  /// the place of the file that it began with, and goes on with what that one said.
-  std::optional<std::string> read() const {
-    std::ifstream in(path_);
-    if (!in && seen_ && seen_->there) return std::nullopt;
-    std::ostringstream text;
-    text << in.rdbuf();
-    return text.str();
+  /// Nothing if it is there but cannot be read: then what it said before stands, and the next call
+  /// of changed() tells it again.
+  std::optional<std::string> read() {
+    const int own = ::open(path_.c_str(), kFlags);
+    foreign_ = own < 0 && errno == EACCES;
+    const OpenFile file{foreign_ ? policy::open_file(path_, kFlags) : own};
+    std::string text;
+    if (file.descriptor < 0 && seen_ && seen_->there) {
+      seen_.reset();
+      return std::nullopt;
+    }
+    std::array<char, 16384> part;
+    ssize_t got = 0;
+    while (file.descriptor >= 0 && (got = ::read(file.descriptor, part.data(), part.size())) > 0) {
+      text.append(part.data(), static_cast<std::size_t>(got));
+    }
+    return text;
   }
+  /// The process may not open it, nor may the C library: it was handed over.
+  bool foreign() const { return foreign_; }
 
  private:
+  static constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
+  struct OpenFile {
+    int descriptor;
+    ~OpenFile() {
+      if (descriptor >= 0) ::close(descriptor);
+    }
+  };
   struct Mark {
     bool there;
     ino_t inode;
@@ -62,6 +81,7 @@ class WatchedFile {
   };
   std::string path_;
   std::optional<Mark> seen_;
+  bool foreign_ = false;
 };
 
 std::string host_name() {
@@ -132,6 +152,7 @@ void Resolver::State::refresh() {
   if (resolv_conf_file.changed()) {
     const auto text = resolv_conf_file.read();
     if (text || first) next->conf = dns::ResolvConf::parse(text.value_or(""), host_name());
+    next->library_is_blind = resolv_conf_file.foreign();
   }
   if (hosts_file.changed()) {
     if (const auto text = hosts_file.read())
@@ -161,6 +182,13 @@ void Resolver::State::ask(const std::string& name, Names names, Done done) {
       return ask_network(name, names, std::move(done));
     case dns::LookupSources::Way::system:
       return ask_system(name, names, std::move(done));
+    case dns::LookupSources::Way::network_then_system:
+      return ask_network(name, names,
+                         [this, name, names, done = std::move(done)](LookupOutcome outcome) {
+                           if (outcome.status == LookupOutcome::Status::found)
+                             return done(std::move(outcome));
+                           ask_system(name, names, done);
+                         });
     case dns::LookupSources::Way::upstream_name:
       return find_upstream(name, names, std::move(done));
   }

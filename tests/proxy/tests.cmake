@@ -10,6 +10,7 @@ set(proxy_tests
   dns_resolv_conf_test.cc
   dns_server_test.cc
   dns_zone_test.cc
+  file_broker_test.cc
   hardening_test.cc
   head_limits_test.cc
   head_parser_test.cc

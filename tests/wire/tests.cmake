@@ -10,6 +10,7 @@ set(wire_tests
   test_memory
   test_core_file
   test_hardening
+  test_replaced_files
   test_streaming
   test_websocket
   test_scrub
