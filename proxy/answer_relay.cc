@@ -58,7 +58,7 @@ void AnswerRelay::plan(const BodyFraming& framing) {
       if (!http11) client_.keep_alive = false;
       break;
   }
-  body_ = BodyReader(framing);
+  body_ = BodyReader(framing, ChunkLines::of_origin);
   keep_trailers_ = client_.te_trailers && chunking_ && framing.kind == BodyFraming::Kind::chunked;
   if (keep_trailers_) body_.keep_trailers();
   events_ = is_event_stream(response);

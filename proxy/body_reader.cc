@@ -15,9 +15,7 @@ int hex_value(char c) {
   return -1;
 }
 
-bool trailer_ok(std::string_view line) {
-  const std::size_t colon = line.find(':');
-  if (colon == line.npos || !is_token(line.substr(0, colon))) return false;
+bool is_text(std::string_view line) {
   return std::all_of(line.begin(), line.end(), [](char c) {
     const auto byte = static_cast<unsigned char>(c);
     return byte == '\t' || (byte >= 0x20 && byte != 0x7f);
@@ -25,7 +23,8 @@ bool trailer_ok(std::string_view line) {
 }
 }  // namespace
 
-BodyReader::BodyReader(const BodyFraming& framing) {
+BodyReader::BodyReader(const BodyFraming& framing, ChunkLines lines)
+    : lines_(lines), extension_(lines) {
   switch (framing.kind) {
     case BodyFraming::Kind::none:
       break;
@@ -109,17 +108,19 @@ BodyReader::Piece BodyReader::chunk_byte(std::string_view input) {
         remaining_ = remaining_ << 4 | static_cast<std::uint64_t>(digit);
         return one;
       }
-      if (digits_ == 0 || (c != '\r' && c != ';')) return bad;
-      state_ = c == '\r' ? State::size_lf : State::extension;
-      return one;
+      if (digits_ == 0) return bad;
+      extension_.begin();
+      state_ = State::extension;
+      [[fallthrough]];
     }
     case State::extension:
       if (c == '\r') {
+        if (!extension_.may_end()) return bad;
         state_ = State::size_lf;
         return one;
       }
       if (++extension_line_ > kExtensionLine || ++extension_total_ > kExtensionTotal) return bad;
-      return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f) ? one : bad;
+      return extension_.take(c) ? one : bad;
     case State::size_lf:
       if (c != '\n') return bad;
       state_ = remaining_ > 0 ? State::data : State::trailer;
@@ -139,6 +140,23 @@ BodyReader::Piece BodyReader::chunk_byte(std::string_view input) {
   }
 }
 
+/// Judges the line that has come, and keeps it if it is asked for.
+bool BodyReader::trailer_ended() {
+  const std::string_view line = line_;
+  const std::size_t colon = line.find(':');
+  if (colon == line.npos || !is_text(line)) return false;
+  const std::string_view name = lines_ == ChunkLines::of_origin
+                                    ? answer_field_name(line.substr(0, colon))
+                                    : line.substr(0, colon);
+  if (!is_token(name)) return false;
+  if (keep_trailers_) {
+    if (trailers_.capacity() < kTrailerBytes) trailers_.reserve(2 * kTrailerBytes);
+    trailers_.append(name).append(line.substr(colon)).append("\r\n");
+  }
+  line_.clear();
+  return true;
+}
+
 BodyReader::Piece BodyReader::trailer_line(std::string_view input) {
   const char c = input.front();
   const Piece one{1, {}, false}, bad{0, {}, true};
@@ -149,13 +167,7 @@ BodyReader::Piece BodyReader::trailer_line(std::string_view input) {
       state_ = State::done;
       return one;
     }
-    if (!trailer_ok(line_)) return bad;
-    if (keep_trailers_) {
-      if (trailers_.capacity() < kTrailerBytes) trailers_.reserve(2 * kTrailerBytes);
-      trailers_.append(line_).append("\r\n");
-    }
-    line_.clear();
-    return one;
+    return trailer_ended() ? one : bad;
   }
   if (c == '\n' || ++trailer_bytes_ > kTrailerBytes) return bad;
   if (c == '\r') {

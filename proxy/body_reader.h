@@ -4,17 +4,19 @@
 #include <string>
 #include <string_view>
 
+#include "proxy/chunk_extension.h"
 #include "proxy/head_parser.h"
 
 namespace iron::proxy {
 
 /// Takes a message body out of its framing, piece by piece, without copying (RFC 9112 sections 6
 /// and 7). Strict: chunk sizes are 1 to 16 hex digits, line ends CRLF, extensions bounded and
-/// dropped. Independent of how the input is split.
+/// dropped; only an origin is let through a little more (ChunkLines). Independent of how the input
+/// is split.
 class BodyReader {
  public:
   BodyReader() = default;
-  explicit BodyReader(const BodyFraming& framing);
+  explicit BodyReader(const BodyFraming& framing, ChunkLines lines = ChunkLines::of_client);
   /// Trailers may echo a key, so they are wiped.
   ~BodyReader();
   BodyReader(const BodyReader&) = default;
@@ -34,7 +36,8 @@ class BodyReader {
   bool completes_with(std::string_view input) const;
   /// Bytes still expected of a body with a length; 0 otherwise.
   std::uint64_t remaining() const { return chunked_ ? 0 : remaining_; }
-  /// Trailer fields as received, `Name: value\r\n` each; only kept on request. At most 16 KiB.
+  /// Trailer fields as received, `Name: value\r\n` each; only kept on request. At most 16 KiB. What
+  /// an origin put between name and colon is not among them (RFC 9112 section 5.1).
   void keep_trailers() { keep_trailers_ = true; }
   const std::string& trailers() const { return trailers_; }
 
@@ -54,6 +57,10 @@ class BodyReader {
   Piece chunk_byte(std::string_view input);
   Piece trailer_line(std::string_view input);
 
+  bool trailer_ended();
+
+  ChunkLines lines_ = ChunkLines::of_client;
+  ChunkExtension extension_;
   State state_ = State::done;
   bool chunked_ = false;
   bool keep_trailers_ = false;

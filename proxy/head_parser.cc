@@ -91,6 +91,13 @@ constexpr const char* kBroken = "net/http: HTTP/1.x transport connection broken:
 
 bool is_token(std::string_view text) { return !text.empty() && all(text, kToken); }
 
+std::string_view answer_field_name(std::string_view before_colon) {
+  std::string_view name = before_colon;
+  while (!name.empty() && (name.back() == ' ' || name.back() == '\t')) name.remove_suffix(1);
+  const bool frames = iequals(name, "Content-Length") || iequals(name, "Transfer-Encoding");
+  return frames ? before_colon : name;
+}
+
 bool has_token(std::string_view value, std::string_view token) {
   bool found = false;
   for_each_token(value,
@@ -162,8 +169,10 @@ bool HeadParser::field_line(std::string_view line, Headers& headers) {
     return refuse(HeadFault::malformed,
                   described("malformed MIME header: missing colon:", line, text_));
   }
-  const std::string_view name = line.substr(0, colon);
+  std::string_view name = line.substr(0, colon);
   const std::string_view value = trim(line.substr(colon + 1));
+  if (kind_ == Kind::response && (name.back() == ' ' || name.back() == '\t'))
+    name = answer_field_name(name);
   if (!all(name, kToken)) {
     if (!all(name, kPrintable) || kind_ == Kind::response) {
       return refuse(HeadFault::malformed, "malformed MIME header line");

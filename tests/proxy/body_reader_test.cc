@@ -29,8 +29,9 @@ void PrintTo(const Decoded& decoded, std::ostream* out) {
 /// Feeds `input` cut at each of `cuts`.
 Decoded decode(BodyFraming framing,
                std::string_view input,
-               const std::vector<std::size_t>& cuts = {}) {
-  BodyReader reader(framing);
+               const std::vector<std::size_t>& cuts = {},
+               ChunkLines lines = ChunkLines::of_client) {
+  BodyReader reader(framing, lines);
   reader.keep_trailers();
   Decoded decoded;
   std::size_t begin = 0;
@@ -60,6 +61,10 @@ Decoded chunked(std::string_view input, const std::vector<std::size_t>& cuts = {
   return decode({Framing::chunked, 0}, input, cuts);
 }
 
+Decoded chunked_of_origin(std::string_view input, const std::vector<std::size_t>& cuts = {}) {
+  return decode({Framing::chunked, 0}, input, cuts, ChunkLines::of_origin);
+}
+
 struct GoodCase {
   const char* name;
   std::string input;
@@ -78,9 +83,11 @@ std::vector<GoodCase> good_chunked() {
       {"sixteen digits", "0000000000000005\r\nhello\r\n0000000000000000\r\n\r\n", "hello"},
       {"data that looks like framing", "9\r\n\r\n0\r\n\r\n0\r\r\n0\r\n\r\n", "\r\n0\r\n\r\n0\r"},
       {"extensions are dropped", "5;a=b\r\nhello\r\n0;c=\"d;e\"\r\n\r\n", "hello"},
-      {"empty extension", "5;\r\nhello\r\n0;\r\n\r\n", "hello"},
-      {"blanks in an extension", "5; a = b\t\r\nhello\r\n0\r\n\r\n", "hello"},
-      {"high bytes in an extension", "5;\xc3\xa9\r\nhello\r\n0\r\n\r\n", "hello"},
+      {"extension without value", "5;a\r\nhello\r\n0;b;c\r\n\r\n", "hello"},
+      {"blanks in an extension", "5; a\t= b\r\nhello\r\n0\r\n\r\n", "hello"},
+      {"blanks before an extension", "5 ;a=b\r\nhello\r\n0\t ;c\r\n\r\n", "hello"},
+      {"blanks between extensions", "5;a ;\tb=c ; d\r\nhello\r\n0\r\n\r\n", "hello"},
+      {"quoted value", "5;a=\"b;\t=\xc3\xa9\\\"\\\\\";c\r\nhello\r\n0;d=\"\" ;e\r\n\r\n", "hello"},
       {"trailers", "1\r\nx\r\n0\r\nA: b\r\nX-Sum: \t1\xc3\xa9\r\n\r\n", "x",
        "A: b\r\nX-Sum: \t1\xc3\xa9\r\n"},
       {"trailer without value", "0\r\nA:\r\n\r\n", "", "A:\r\n"},
@@ -115,9 +122,30 @@ std::vector<BadCase> bad_chunked() {
       {"hexadecimal prefix", "0x5\r\nhello\r\n", 1},
       {"underscore", "1_0\r\n", 1},
       {"letter outside hexadecimal", "5g\r\n", 1},
-      {"blank behind the size", "5 \r\nhello\r\n", 1},
-      {"TAB behind the size", "5\t\r\nhello\r\n", 1},
-      {"blank before an extension", "5 ;a\r\nhello\r\n", 1},
+      {"blank behind the size", "5 \r\nhello\r\n", 2},
+      {"TAB behind the size", "5\t\r\nhello\r\n", 2},
+      {"blank between digits", "5 5\r\n", 2},
+      {"blank behind the last size", "5\r\nhello\r\n0 \r\n\r\n", 12, "hello"},
+      {"extension of nothing", "5;\r\nhello\r\n", 2},
+      {"extension of blanks", "5; \r\nhello\r\n", 3},
+      {"extension of nothing before another", "5;;a\r\n", 2},
+      {"extension without name", "5;=b\r\n", 2},
+      {"extension without the value it announces", "5;a=\r\n", 4},
+      {"blank in an extension's name", "5;a b=c\r\n", 4},
+      {"blank in an extension's value", "5;a=b c\r\n", 6},
+      {"blank behind an extension's name", "5;a \r\n", 4},
+      {"blank behind an extension's value", "5;a=b\t\r\n", 6},
+      {"two values", "5;a=b=c\r\n", 5},
+      {"separator in an extension's name", "5;a/b\r\n", 3},
+      {"quotes as a name", "5;\"a\"\r\n", 2},
+      {"open quotes", "5;a=\"b\r\n", 6},
+      {"open quotes after a backslash", "5;a=\"b\\\"\r\n", 8},
+      {"line end behind a backslash", "5;a=\"b\\\r\n", 7},
+      {"control byte in quotes", "5;a=\"\x01\"\r\n", 5},
+      {"control byte behind a backslash", "5;a=\"\\\x7f\"\r\n", 6},
+      {"something behind quotes", "5;a=\"b\"c\r\n", 7},
+      {"blank behind quotes", "5;a=\"b\" \r\n", 8},
+      {"high bytes in an extension", "5;\xc3\xa9\r\nhello\r\n", 2},
       {"comma", "5,5\r\n", 1},
       {"NUL behind the size", std::string("5\0\r\n", 4), 1},
       {"seventeen digits", "00000000000000005\r\n", 16},
@@ -158,6 +186,73 @@ TEST(ChunkedBody, FaultsAreSeenWhereTheyAre) {
     EXPECT_FALSE(decoded.done) << row.name;
     EXPECT_EQ(decoded.data, row.data) << row.name;
     EXPECT_EQ(decoded.consumed, row.offset) << row.name;
+  }
+}
+
+/// What only origins are let through.
+std::vector<GoodCase> good_of_origin() {
+  return {
+      {"blank behind the size", "5 \r\nhello\r\n0 \r\n\r\n", "hello"},
+      {"blanks and TABs behind the size", "5 \t  \r\nhello\r\n0\t\t\r\n\r\n", "hello"},
+      {"extension of nothing", "5;\r\nhello\r\n0;\r\n\r\n", "hello"},
+      {"extension without name", "5;=b\r\nhello\r\n0\r\n\r\n", "hello"},
+      {"extension of words", "5 ; a b=c \r\nhello\r\n0\r\n\r\n", "hello"},
+      {"open quotes", "5;a=\"\r\nhello\r\n0\r\n\r\n", "hello"},
+      {"high bytes in an extension", "5;\xc3\xa9\r\nhello\r\n0\r\n\r\n", "hello"},
+      {"blank before the colon of a trailer", "0\r\nA : b\r\nX\t \t: c\r\n\r\n", "",
+       "A: b\r\nX: c\r\n"},
+  };
+}
+
+std::vector<BadCase> bad_of_origin() {
+  return {
+      {"blank before the size", " 5\r\nhello\r\n", 0},
+      {"blank between digits", "5 5\r\n", 2},
+      {"TAB between digits", "5\t5\r\n", 2},
+      {"word behind the size", "5 a\r\n", 2},
+      {"bare LF behind a blank", "5 \nhello\r\n", 2},
+      {"bare CR behind a blank", "5 \rhello\r\n", 3},
+      {"NUL behind a blank", std::string("5 \0\r\n", 5), 2},
+      {"control byte in an extension", "5;a\x01z\r\n", 3},
+      {"DEL in an extension", "5;\x7f\r\n", 2},
+      {"bare CR in an extension", "5;a\rb\r\nhello\r\n", 4},
+      {"blank before the colon of a length", "0\r\nContent-Length : 5\r\n\r\n", 22},
+      {"TAB before the colon of a coding", "0\r\ntransfer-encoding\t: chunked\r\n\r\n", 31},
+      {"blank in the name of a trailer", "0\r\nA B : c\r\n\r\n", 11},
+      {"blank before the name of a trailer", "0\r\n A: b\r\n\r\n", 9},
+      {"trailer of a blank name", "0\r\n : b\r\n\r\n", 8},
+  };
+}
+
+TEST(ChunkedBody, OriginsAreLetThroughALittleMore) {
+  for (const GoodCase& row : good_of_origin()) {
+    const Decoded decoded = chunked_of_origin(row.input + "more");
+    EXPECT_EQ(decoded.data, row.data) << row.name;
+    EXPECT_TRUE(decoded.done) << row.name;
+    EXPECT_FALSE(decoded.fault) << row.name;
+    EXPECT_EQ(decoded.consumed, row.input.size()) << row.name;
+    EXPECT_EQ(decoded.trailers, row.trailers) << row.name;
+    EXPECT_TRUE(chunked(row.input).fault) << row.name;
+  }
+  for (const GoodCase& row : good_chunked()) {
+    EXPECT_EQ(chunked_of_origin(row.input), chunked(row.input)) << row.name;
+  }
+  for (const BadCase& row : bad_of_origin()) {
+    const Decoded decoded = chunked_of_origin(row.input);
+    EXPECT_TRUE(decoded.fault) << row.name;
+    EXPECT_EQ(decoded.consumed, row.offset) << row.name;
+  }
+}
+
+TEST(ChunkedBody, OfAnOriginDoesNotDependOnHowTheBytesArrive) {
+  std::vector<std::string> inputs;
+  for (const GoodCase& row : good_of_origin()) inputs.push_back(row.input + "more");
+  for (const BadCase& row : bad_of_origin()) inputs.push_back(row.input);
+  for (const std::string& input : inputs) {
+    const Decoded whole = chunked_of_origin(input);
+    for (std::size_t at = 1; at < input.size(); ++at) {
+      EXPECT_EQ(chunked_of_origin(input, {at}), whole) << input << ", cut at " << at;
+    }
   }
 }
 
@@ -211,6 +306,12 @@ TEST(ChunkedBody, ALargeChunkIsHandedOnAsItComes) {
 TEST(ChunkedBody, ExtensionsAreBoundedPerLine) {
   EXPECT_FALSE(chunked("1;" + std::string(4000, 'a') + "\r\nx\r\n0\r\n\r\n").fault);
   EXPECT_TRUE(chunked("1;" + std::string(4200, 'a')).fault) << "without waiting for the line's end";
+}
+
+TEST(ChunkedBody, BlanksBehindASizeAreBoundedLikeAnExtension) {
+  EXPECT_TRUE(chunked_of_origin("1" + std::string(4000, ' ') + "\r\nx\r\n0\r\n\r\n").done);
+  EXPECT_TRUE(chunked_of_origin("1" + std::string(4200, ' ')).fault);
+  EXPECT_TRUE(chunked("1" + std::string(4200, ' ')).fault);
 }
 
 TEST(ChunkedBody, ExtensionsAreBoundedPerBody) {
