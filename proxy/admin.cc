@@ -200,6 +200,13 @@ Task<bool> drop_body(Connection& client, Pause& pause, Buffer& input, const Body
   co_return body.done();
 }
 
+/// Skips the empty line that old clients send behind a body; true while it may still come.
+bool skip_blank_line(Buffer& input) {
+  const BlankLine blank = input.empty() ? BlankLine::begun : leading_blank_line(input.view());
+  if (blank == BlankLine::whole) input.consume(kBlankLineSize);
+  return blank == BlankLine::begun;
+}
+
 struct ReloadSlot {
   Pause* pause = nullptr;
   bool done = false;
@@ -286,22 +293,24 @@ Task<void> Admin::serve(BoundSocket socket, std::string remote) {
   HeadParser parser(HeadParser::Kind::request);
   Request request;
   Buffer input = worker_->buffers().take(BufferPool::kSmall);
-  while (true) {
+  for (bool first = true;; first = false) {
+    bool blank_line_may_come = !first, begun = false;
     parser.restart();
-    pause.set_timeout(input.empty() ? limits.idle_timeout : limits.request_head_timeout);
+    pause.set_timeout(limits.idle_timeout);
     HeadParser::Status status = HeadParser::Status::incomplete;
     while (status == HeadParser::Status::incomplete) {
-      if (!input.empty()) status = parser.parse(input.view(), head_limits, request);
+      blank_line_may_come = blank_line_may_come && skip_blank_line(input);
+      const bool has_head = !input.empty() && !blank_line_may_come;
+      if (has_head && !std::exchange(begun, true)) pause.set_timeout(limits.request_head_timeout);
+      if (has_head) status = parser.parse(input.view(), head_limits, request);
       if (status != HeadParser::Status::incomplete) break;
       if (input.space().empty()) {
         input.grow(input.capacity() * 4);
         parser.restart();
       }
-      const bool was_empty = input.empty();
       const IoResult got = co_await read_some(client, pause, input.space());
       if (got.status != Io::ok) co_return;
       input.fill(got.size);
-      if (was_empty) pause.set_timeout(limits.request_head_timeout);
     }
     const RequestChecks checks =
         status == HeadParser::Status::complete ? check_request(request) : RequestChecks{};

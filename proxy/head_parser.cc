@@ -248,6 +248,11 @@ HeadParser::Status HeadParser::parse(std::string_view bytes,
   return run(bytes, limits, response);
 }
 
+BlankLine leading_blank_line(std::string_view input) {
+  if (input == "\r") return BlankLine::begun;
+  return input.starts_with("\r\n") ? BlankLine::whole : BlankLine::none;
+}
+
 RequestChecks check_request(const Request& request) {
   RequestChecks checks;
   const Field* length = nullptr;

@@ -81,6 +81,12 @@ class HeadParser {
   bool bad_name_ = false;
 };
 
+/// The empty line that some clients send behind a body: what `input`, which is not empty, begins
+/// with of it.
+enum class BlankLine { none, begun, whole };
+inline constexpr std::size_t kBlankLineSize = 2;
+BlankLine leading_blank_line(std::string_view input);
+
 /// How a message's body is delimited.
 struct BodyFraming {
   enum class Kind { none, length, chunked, until_close } kind = Kind::none;
@@ -107,16 +113,16 @@ ResponseChecks check_response(const Response& response,
                               FaultText text = FaultText::quoting);
 
 bool is_token(std::string_view text);
+/// The name of an answer's field from what stands before the colon: a proxy removes blanks there
+/// (RFC 9112 section 5.1). A field that frames is left as it is, and so is no name: it must not be
+/// read in two ways.
+std::string_view answer_field_name(std::string_view before_colon);
 /// Calls `each(token)` for the comma-separated elements of a field value, trimmed, empty ones
 /// skipped.
 template <class Each>
 void for_each_token(std::string_view value, Each each) {
   while (!value.empty()) {
     const std::size_t comma = value.find(',');
-/// The name of an answer's field from what stands before the colon: a proxy removes blanks there
-/// (RFC 9112 section 5.1). A field that frames is left as it is, and so is no name: it must not be
-/// read in two ways.
-std::string_view answer_field_name(std::string_view before_colon);
     std::string_view token = value.substr(0, comma);
     while (!token.empty() && (token.front() == ' ' || token.front() == '\t'))
       token.remove_prefix(1);

@@ -200,14 +200,45 @@ Task<Next> serve_one(ClientSession& session) {
 
 }  // namespace
 
+namespace {
+
+/// Waits for the next request of a connection that had one. A CRLF in front of it, which old
+/// clients send behind a body, is skipped and asks for nothing (RFC 9112 section 2.2): time runs as
+/// if it had not come.
+Task<bool> await_next_request(ClientSession& session, policy::Duration silence) {
+  const SteadyTime begin = std::chrono::steady_clock::now();
+  const auto left = [begin, whole = silence] {
+    return std::max(whole - (std::chrono::steady_clock::now() - begin), policy::Duration(0));
+  };
+  bool arrived = co_await session.await_bytes(silence);
+  if (!arrived) co_return false;
+  BlankLine blank = leading_blank_line(session.input().view());
+  while (blank == BlankLine::begun) {
+    session.input().compact();
+    session.pause().set_timeout(left());
+    const Io read = co_await session.read_more(BufferPool::kSmall);
+    if (read != Io::ok) co_return false;
+    blank = leading_blank_line(session.input().view());
+  }
+  session.pause().clear_deadline();
+  if (blank == BlankLine::none) co_return true;
+  session.input().consume(kBlankLineSize);
+  silence = left();
+  arrived = co_await session.await_bytes(silence);
+  co_return arrived;
+}
+
+}  // namespace
+
 Task<bool> serve_http(ClientSession& session) {
   policy::Duration silence = session.worker().snapshot()->config.proxy.limits.first_byte_timeout;
+  bool arrived = co_await session.await_bytes(silence);
   Next next = Next::request;
-  while (next == Next::request) {
-    const bool arrived = co_await session.await_bytes(silence);
-    if (!arrived) break;
+  while (arrived) {
     next = co_await serve_one(session);
+    if (next != Next::request) break;
     silence = session.worker().snapshot()->config.proxy.limits.idle_timeout;
+    arrived = co_await await_next_request(session, silence);
   }
   if (next == Next::tunnel) co_return true;
   if (session.over_tls() && !session.client().stream().abandoned()) {

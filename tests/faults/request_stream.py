@@ -4,7 +4,9 @@ import re
 TOKEN_CHARACTERS = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 REQUEST_LINE = re.compile(rb"(%s) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])" % TOKEN_CHARACTERS)
 FIELD = re.compile(rb"(%s):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*" % TOKEN_CHARACTERS)
-CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})((?:;[\t\x20-\x7e\x80-\xff]*)?)")
+QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
+EXTENSION = rb"[ \t]*;[ \t]*%s(?:[ \t]*=[ \t]*(?:%s|%s))?" % (TOKEN_CHARACTERS, TOKEN_CHARACTERS, QUOTED)
+CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})(?:%s)*" % EXTENSION)
 HOST = re.compile(r"([a-z0-9_.-]+?|\[[0-9a-f:.]+\])\.?(?::(\d{1,5}))?")
 
 
@@ -142,9 +144,10 @@ def requests_of(stream):
     """What the stream says, up to where it stops being clear, and whether that is its end."""
     requests, at = [], 0
     while at < len(stream):
-        if stream[at:at + 2] == b"\r\n":  # an empty line in front of a request (RFC 9112 section 2.2)
+        if requests and stream[at:at + 2] == b"\r\n":  # one empty line behind a request (RFC 9112 section 2.2)
             at += 2
-            continue
+            if at == len(stream):
+                break
         try:
             request = Request(stream, at)
         except Malformed:
@@ -175,7 +178,7 @@ BAD_VERSIONS = ("HTTP/1.2", "HTTP/2.0", "http/1.1", "HTTP/1.1 ", "HTTP/1", "")
 HIDDEN = "GET /admin/hidden HTTP/1.1\r\nHost: up.test:PORT\r\nAuthorization: Bearer TOKEN\r\n\r\n"
 BODIES = ("", "x", "hello", "z" * 5000, HIDDEN, "0\r\n\r\n", "TOKEN")
 GOOD_FRAMINGS = ("none", "none", "length", "length", "chunked", "chunked", "extended", "trailers")
-BAD_FRAMINGS = ("longer", "shorter", "twice", "signed", "hex", "list", "both", "bare", "sign", "blank", "huge", "short chunk", "listed", "identity", "vertical", "0x")
+BAD_FRAMINGS = ("longer", "shorter", "twice", "signed", "hex", "list", "both", "bare", "sign", "blank", "huge", "short chunk", "listed", "identity", "vertical", "0x", "extended badly")
 
 
 def chunks(random, body, line_end="\r\n", extension="", sizes="{:x}"):
@@ -204,7 +207,7 @@ def framed(random, kind, body):
         return simple[kind]
     body = body or "x"
     form = {"bare": {"line_end": "\n"}, "sign": {"sizes": "+{:x}"}, "blank": {"sizes": " {:x}"}, "0x": {"sizes": "0x{:x}"},
-            "extended": {"extension": ";a=b"}}.get(kind, {})
+            "extended": {"extension": random.choice((";a=b", " ; a", ";a = \"b;c\""))}, "extended badly": {"extension": random.choice((";", ";a=", " ", ";a b"))}}.get(kind, {})
     end = "0\r\nX-Trailer: TOKEN\r\n\r\n" if kind == "trailers" else "0\r\n\r\n"
     return chunked, chunks(random, body, **form) + end
 
@@ -236,7 +239,8 @@ def mutated(random, stream):
 
 def make_stream(random, number, port, token):
     badness = random.choice((0, 0, 0.03, 0.1, 0.3))
-    text = "".join(one_request(random, f"{number}-{i}", badness) for i in range(random.randint(1, 4)))
+    between = "\r\n" if random.random() < 0.1 else ""
+    text = between.join(one_request(random, f"{number}-{i}", badness) for i in range(random.randint(1, 4)))
     stream = text.replace("PORT", str(port)).replace("TOKEN", token).encode("latin-1")
     return mutated(random, stream) if random.random() < 0.3 else stream
 

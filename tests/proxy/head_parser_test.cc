@@ -371,5 +371,15 @@ TEST(RequestHead, AcceptedHeadsHoldNothingAmbiguous) {
   }
 }
 
+TEST(BlankLine, IsOneCrlf) {
+  EXPECT_EQ(leading_blank_line("\r"), BlankLine::begun);
+  EXPECT_EQ(leading_blank_line("\r\n"), BlankLine::whole);
+  EXPECT_EQ(leading_blank_line("\r\nGET / HTTP/1.1"), BlankLine::whole);
+  for (const char* other : {"\n", "\r\r\n", "\rG", "\n\r", " \r\n", "GET"}) {
+    EXPECT_EQ(leading_blank_line(other), BlankLine::none) << other;
+  }
+  EXPECT_EQ(kBlankLineSize, std::string_view("\r\n").size());
+}
+
 }  // namespace
 }  // namespace iron::proxy
