@@ -79,6 +79,13 @@ std::string text_answer(int status,
   return out;
 }
 
+std::string options_answer(const AnswerContext& context) {
+  std::string out = context.minor_version == 1 ? "HTTP/1.1 " : "HTTP/1.0 ";
+  out.append("200 OK\r\nDate: ").append(http_date()).append("\r\nContent-Length: 0\r\n");
+  append_connection(out, context);
+  return out.append("\r\n");
+}
+
 std::string forbidden_answer(const AnswerContext& context) {
   std::string out = context.minor_version == 1 ? "HTTP/1.1 " : "HTTP/1.0 ";
   out.append("403 Forbidden\r\nContent-Type: text/plain\r\nDate: ").append(http_date());

@@ -34,6 +34,8 @@ std::string text_answer(int status,
                         std::string_view reason,
                         std::string_view body,
                         const AnswerContext& context);
+/// The empty 200 to an OPTIONS that ends here.
+std::string options_answer(const AnswerContext& context);
 /// The empty 403 of a denied request.
 std::string forbidden_answer(const AnswerContext& context);
 

@@ -79,6 +79,7 @@ Task<Result<void>> RequestHandler::exchange_heads(UpstreamConnection& upstream, 
   if (done.has_error()) upstream.connection.stream().reset_on_close();
   co_return std::move(done);
 }
+  rules.relay_continue = !continue_sent_;
 
 /// TRACE shows the request, key and all (RFC 9110 section 9.3.8).
 Task<bool> RequestHandler::refuse_trace() {
@@ -99,6 +100,40 @@ Task<bool> RequestHandler::forward() {
       const bool keep = co_await answer_failure(upstream.error());
       co_return keep;
     }
+/// To an OPTIONS we are a server without options; a TRACE would show what only we see.
+Task<bool> RequestHandler::answer_last_hop() {
+  const bool close = wants_close() || body_will_be_dropped();
+  if (exchange().request.method == "OPTIONS") {
+    const bool keep = co_await send_own_answer(options_answer(answer_context(close)), 200,
+                                               Action::allow, {}, close);
+    co_return keep;
+  }
+  constexpr std::string_view kRefused = "method not allowed here";
+  exchange().rejected_by = "protocol";
+  exchange().denial_reason = "protocol: " + std::string(kRefused);
+  const bool keep = co_await send_own_answer(
+      text_answer(405, "Method Not Allowed", "method not allowed\n", answer_context(close)), 405,
+      Action::reject, kRefused, close);
+  co_return keep;
+}
+
+/// What policy let through leaves, unless this was the last proxy that it may pass.
+Task<bool> RequestHandler::send_on() {
+  const std::optional<std::uint64_t> forwards = max_forwards(exchange().request);
+  if (forwards == 0) {
+    const bool keep = co_await answer_last_hop();
+    co_return keep;
+  }
+  if (forwards) fewer_forwards_.apply(exchange().request, *forwards);
+  fill_target();
+  if (exchange().upgrade) {
+    const bool keep = co_await upgrade();
+    co_return keep;
+  }
+  const bool keep = co_await forward();
+  co_return keep;
+}
+
     Reply reply(fault_text());
     const Result<void> done = co_await exchange_heads(**upstream, reply);
     if (done.has_value()) {

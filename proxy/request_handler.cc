@@ -98,6 +98,8 @@ HeadFault RequestHandler::read_target() {
     host_text_ = target.substr(0, end);
     if (host_text_.empty()) return HeadFault::malformed_host;
     target = end == target.npos ? std::string_view() : target.substr(end);
+    // What asks for the options of the whole server (RFC 9112 section 3.2.4).
+    if (target.empty() && ex.request.method == "OPTIONS") target = "*";
   } else if (target == "*" && ex.request.method != "OPTIONS") {
     return HeadFault::malformed;
   }
@@ -243,12 +245,7 @@ Task<bool> RequestHandler::run_policy() {
     }
     AnswerScrub::prepare_request(exchange().request.headers);
   }
-  fill_target();
-  if (exchange().upgrade) {
-    const bool keep = co_await upgrade();
-    co_return keep;
-  }
-  const bool keep = co_await forward();
+  const bool keep = co_await send_on();
   co_return keep;
 }
 

@@ -10,6 +10,7 @@
 #include "proxy/body_reader.h"
 #include "proxy/client_session.h"
 #include "proxy/header_rules.h"
+#include "proxy/max_forwards.h"
 #include "proxy/request_state.h"
 #include "proxy/round_trip.h"
 #include "proxy/services.h"
@@ -61,6 +62,8 @@ class RequestHandler {
   void fill_target();
 
   // forward.cc
+  Task<bool> send_on();
+  Task<bool> answer_last_hop();
   Task<bool> forward();
   enum class Source { pool_or_dial, dial };
   Task<Result<UpstreamPtr>> acquire(Source source);
@@ -88,6 +91,7 @@ class RequestHandler {
   HopByHop hop_by_hop_;
   bool expects_continue_ = false;
   bool continue_sent_ = false;
+  FewerForwards fewer_forwards_;
   bool secret_sent_ = false;
   std::unique_ptr<AnswerScrub> scrub_;  ///< null: answers pass as they are
   SteadyTime began_;

@@ -116,14 +116,14 @@ RoundTrip::Step RoundTrip::parse_step() {
   return Step::complete;
 }
 
-/// Interim answers other than 100 go to HTTP/1.1 clients as received (RFC 9110 section 15.2); the
-/// proxy sends its own 100.
+/// Interim answers go to HTTP/1.1 clients as received (RFC 9110 section 15.2), but for a 100 behind
+/// one of our own.
 Task<RoundTrip::Step> RoundTrip::relay_interim() {
   interim_bytes_ += reply_.parser.consumed();
   if (++interim_count_ > kInterimAnswers || interim_bytes_ > kInterimBytes) {
     co_return fail_with("too many interim responses");
   }
-  if (response_.status != 100 && rules_.relay_interim) {
+  if (rules_.relay_interim && (response_.status != 100 || rules_.relay_continue)) {
     if (rules_.scrub != nullptr) {
       const Result<void> clean = rules_.scrub->head(response_);
       if (clean.has_error()) co_return fail_with(clean.error().text);

@@ -30,6 +30,7 @@ class RoundTrip {
   struct Rules {
     policy::Duration header_timeout, stall_timeout;
     bool relay_interim = true;     ///< HTTP/1.1 client
+    bool relay_continue = false;   ///< the 100 too: we sent none of our own
     bool sensitive = false;        ///< the request carries a key, which the answer may echo
     AnswerScrub* scrub = nullptr;  ///< what interim answers must go through; null: nothing
   };

@@ -19,6 +19,7 @@ set(proxy_tests
   keep_alive_test.cc
   local_lookups_test.cc
   log_test.cc
+  max_forwards_test.cc
   rate_limit_test.cc
   record_test.cc
   recorder_test.cc
