@@ -56,7 +56,7 @@ void RequestPath::write_request() {
   const std::size_t bound = proxy::request_head_bound(exchange_, host_);
   if (bound > head_buffer_.size()) head_buffer_ = SecretBuffer(bound);
   char* const begin = head_buffer_.data();
-  const char* const end = proxy::write_request_head(exchange_, host_, {}, begin);
+  const char* const end = proxy::write_request_head(exchange_, host_, {}, begin).end;
   head_size_ = static_cast<std::size_t>(end - begin);
   head_ = {begin, head_size_};
 }

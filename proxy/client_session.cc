@@ -39,6 +39,7 @@ ClientSession::ClientSession(Worker& worker, int descriptor, Entry entry, const 
 void ClientSession::on_long_sleep() {
   client_.stream().free_buffers();
   if (upstream_ != nullptr) upstream_->stream().free_buffers();
+  own_upstreams_.free_buffers();
 }
 
 ClientSession::~ClientSession() {

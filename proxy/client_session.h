@@ -10,6 +10,7 @@
 #include "proxy/buffers.h"
 #include "proxy/connection.h"
 #include "proxy/dialer.h"
+#include "proxy/own_upstreams.h"
 #include "proxy/recorder.h"
 #include "proxy/services.h"
 #include "proxy/snapshot.h"
@@ -82,6 +83,8 @@ class ClientSession final : public Abandonment, public LongSleep {
   /// Holds the upstream connection that the session works with, for long sleeps; see
   /// UpstreamConnection::set_user.
   Connection** upstream_slot() { return &upstream_; }
+  /// Upstream connections that no other client may use.
+  OwnUpstreams& own_upstreams() { return own_upstreams_; }
   /// The request is complete: an end of the client's side is judged from now on
   /// (docs/life-of-a-request.md, "Gone or half-closed").
   void request_complete(bool complete) { request_complete_ = complete; }
@@ -124,6 +127,7 @@ class ClientSession final : public Abandonment, public LongSleep {
   std::string remote_address_;
   std::unique_ptr<Tunnel> tunnel_;
   Connection* upstream_ = nullptr;
+  OwnUpstreams own_upstreams_;
   BodyShare input_share_;  ///< a head above 64 KiB counts as a body held in memory
   ClientState client_state_ = ClientState::present;
   SteadyTime half_close_deadline_ = SteadyTime::max();

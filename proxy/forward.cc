@@ -2,6 +2,7 @@
 #include <array>
 
 #include "proxy/answer_relay.h"
+#include "proxy/connection_login.h"
 #include "proxy/request_handler.h"
 #include "proxy/worker.h"
 
@@ -27,6 +28,10 @@ bool RequestHandler::repeatable() const {
 
 Task<Result<UpstreamPtr>> RequestHandler::acquire(Source source) {
   UpstreamPool::make_key(state_->target, state_->pool_key);
+  if (UpstreamPtr own = session_.own_upstreams().take(state_->pool_key, snapshot_)) {
+    state_->upstream_address = own->address;
+    co_return std::move(own);
+  }
   if (source == Source::pool_or_dial) {
     UpstreamPtr pooled = worker_.pool().take(state_->pool_key, !repeatable());
     if (pooled) {
@@ -40,7 +45,7 @@ Task<Result<UpstreamPtr>> RequestHandler::acquire(Source source) {
   co_return std::move(dialled);
 }
 
-void RequestHandler::compose(Upload& upload) {
+bool RequestHandler::compose(Upload& upload) {
   const transforms::Exchange& ex = exchange();
   const bool whole = ex.body.loaded && ex.body.complete;
   UpstreamFraming framing;
@@ -49,13 +54,15 @@ void RequestHandler::compose(Upload& upload) {
     framing.length = transforms::body_size(ex.body);
   }
   char* const begin = upload.head_space(request_head_bound(ex, host_text_));
-  upload.head_written(write_request_head(ex, host_text_, framing, begin));
+  const WrittenHead head = write_request_head(ex, host_text_, framing, begin);
+  upload.head_written(head.end);
   if (whole) {
     upload.set_loaded_body(ex.body);
   } else if (framing_.kind != BodyFraming::Kind::none) {
     if (ex.body.loaded) upload.set_prefix(ex.body.bytes);
     upload.set_streaming(framing_.kind == BodyFraming::Kind::chunked);
   }
+  return head.connection_login;
 }
 
 Task<Result<void>> RequestHandler::exchange_heads(UpstreamConnection& upstream, Reply& reply) {
@@ -66,11 +73,13 @@ Task<Result<void>> RequestHandler::exchange_heads(UpstreamConnection& upstream, 
     if (!continued) co_return fail("client gone", Fault::client_gone);
   }
   Upload upload(session_, body_, request_bytes_);
-  compose(upload);
+  const bool login = compose(upload);
+  if (login || hop_by_hop_.connection_login) upstream.belong_to_client();
   RoundTrip::Rules rules;
   rules.header_timeout = config().proxy.upstream_response_header_timeout;
   rules.stall_timeout = config().proxy.limits.stall_timeout;
   rules.relay_interim = exchange().request.minor_version == 1;
+  rules.relay_continue = !continue_sent_;
   rules.sensitive = sensitive();
   rules.scrub = scrub_.get();
   RoundTrip trip(session_, upstream, upload, state_->response, reply, rules);
@@ -79,7 +88,6 @@ Task<Result<void>> RequestHandler::exchange_heads(UpstreamConnection& upstream, 
   if (done.has_error()) upstream.connection.stream().reset_on_close();
   co_return std::move(done);
 }
-  rules.relay_continue = !continue_sent_;
 
 /// TRACE shows the request, key and all (RFC 9110 section 9.3.8).
 Task<bool> RequestHandler::refuse_trace() {
@@ -92,14 +100,6 @@ Task<bool> RequestHandler::refuse_trace() {
   co_return keep;
 }
 
-Task<bool> RequestHandler::forward() {
-  const auto began = std::chrono::steady_clock::now();
-  for (const Source source : {Source::pool_or_dial, Source::dial}) {
-    Result<UpstreamPtr> upstream = co_await acquire(source);
-    if (upstream.has_error()) {
-      const bool keep = co_await answer_failure(upstream.error());
-      co_return keep;
-    }
 /// To an OPTIONS we are a server without options; a TRACE would show what only we see.
 Task<bool> RequestHandler::answer_last_hop() {
   const bool close = wants_close() || body_will_be_dropped();
@@ -134,6 +134,14 @@ Task<bool> RequestHandler::send_on() {
   co_return keep;
 }
 
+Task<bool> RequestHandler::forward() {
+  const auto began = std::chrono::steady_clock::now();
+  for (const Source source : {Source::pool_or_dial, Source::dial}) {
+    Result<UpstreamPtr> upstream = co_await acquire(source);
+    if (upstream.has_error()) {
+      const bool keep = co_await answer_failure(upstream.error());
+      co_return keep;
+    }
     Reply reply(fault_text());
     const Result<void> done = co_await exchange_heads(**upstream, reply);
     if (done.has_value()) {
@@ -151,9 +159,19 @@ Task<bool> RequestHandler::send_on() {
   co_return false;
 }
 
+/// Its next request may be anybody's, or only this client's.
+void RequestHandler::release(UpstreamPtr upstream) {
+  if (upstream->belongs_to_client()) {
+    session_.own_upstreams().keep(std::move(upstream), snapshot_);
+  } else {
+    worker_.pool().put(std::move(upstream));
+  }
+}
+
 /// Judges the answer's head, relays it, and brings both connections to their next state.
 Task<bool> RequestHandler::deliver(UpstreamPtr upstream, Reply& reply) {
   Response& response = state_->response;
+  if (offers_connection_login(response)) upstream->belong_to_client();
   const ResponseChecks checks = check_response(response, exchange().request.method, fault_text());
   std::string refused = checks.error;
   if (refused.empty() && response.status == 101) refused = "unexpected 101 Switching Protocols";
@@ -205,7 +223,7 @@ Task<bool> RequestHandler::deliver(UpstreamPtr upstream, Reply& reply) {
     }
     co_return false;
   }
-  if (outcome.upstream_reusable && reply.upload_done) worker_.pool().put(std::move(upstream));
+  if (outcome.upstream_reusable && reply.upload_done) release(std::move(upstream));
   upstream.reset();
   if (body_.done()) co_return outcome.client_reusable;
   const bool keep = co_await finish_request_body(!outcome.client_reusable);

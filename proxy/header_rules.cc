@@ -10,6 +10,7 @@
 
 #include "proxy/answers.h"
 #include "proxy/buffers.h"
+#include "proxy/connection_login.h"
 #include "transforms/rewrite.h"
 
 namespace iron::proxy {
@@ -85,6 +86,8 @@ HopByHop read_connection(const Headers& headers) {
       result.keep_alive = result.keep_alive || has_token(field.value, "keep-alive");
     } else if (field.name.size() == 2 && iequals(field.name, "TE")) {
       result.te_trailers = result.te_trailers || has_token(field.value, "trailers");
+    } else if (is_credentials_field(field.name)) {
+      result.connection_login = result.connection_login || logs_connection_in(field.value);
     }
   }
   return result;
@@ -211,10 +214,11 @@ std::size_t request_head_bound(const transforms::Exchange& exchange, std::string
   return bound;
 }
 
-char* write_request_head(const transforms::Exchange& exchange,
-                         std::string_view host,
-                         const UpstreamFraming& framing,
-                         char* out) {
+WrittenHead write_request_head(const transforms::Exchange& exchange,
+                               std::string_view host,
+                               const UpstreamFraming& framing,
+                               char* out) {
+  WrittenHead written;
   const Headers& headers = exchange.request.headers;
   out = put(out, exchange.request.method);
   *out++ = ' ';
@@ -237,15 +241,22 @@ char* write_request_head(const transforms::Exchange& exchange,
       }
       continue;
     }
-    out = put(put(out, transforms::field_name(exchange, field)), ": ");
-    out = put(transforms::write_field_value(exchange, field, out), "\r\n");
+    const std::string_view name = transforms::field_name(exchange, field);
+    char* const value = put(put(out, name), ": ");
+    out = transforms::write_field_value(exchange, field, value);
+    if (is_credentials_field(name)) {
+      const std::string_view credentials(value, static_cast<std::size_t>(out - value));
+      written.connection_login = written.connection_login || logs_connection_in(credentials);
+    }
+    out = put(out, "\r\n");
   }
   if (!framed && framing.kind != UpstreamFraming::Kind::as_received) {
     out = put_framing(out, framing);
   } else if (!framed && !bodyless_by_custom(exchange.request.method)) {
     out = put_length(out, 0);
   }
-  return put(out, "\r\n");
+  written.end = put(out, "\r\n");
+  return written;
 }
 
 namespace {

@@ -18,6 +18,7 @@ struct HopByHop {
   bool close = false;       ///< Connection: close
   bool keep_alive = false;  ///< Connection: keep-alive
   bool te_trailers = false;
+  bool connection_login = false;  ///< credentials that authenticate the connection
 };
 HopByHop read_connection(const Headers& headers);
 void strip_request(Headers& headers, bool upgrade);
@@ -39,12 +40,15 @@ struct UpstreamFraming {
 };
 /// Upper bound of what write_request_head will write.
 std::size_t request_head_bound(const transforms::Exchange& exchange, std::string_view host);
-/// Writes the head for the upstream to `out` (secret memory) and returns the end. `host`: value of
-/// the Host field.
-char* write_request_head(const transforms::Exchange& exchange,
-                         std::string_view host,
-                         const UpstreamFraming& framing,
-                         char* out);
+struct WrittenHead {
+  char* end = nullptr;
+  bool connection_login = false;  ///< it holds credentials that authenticate the connection
+};
+/// Writes the head for the upstream to `out` (secret memory). `host`: value of the Host field.
+WrittenHead write_request_head(const transforms::Exchange& exchange,
+                               std::string_view host,
+                               const UpstreamFraming& framing,
+                               char* out);
 
 /// How an answer is framed towards the client.
 enum class ClientFraming { none, length, chunked, close };

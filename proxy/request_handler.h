@@ -67,12 +67,14 @@ class RequestHandler {
   Task<bool> forward();
   enum class Source { pool_or_dial, dial };
   Task<Result<UpstreamPtr>> acquire(Source source);
-  void compose(Upload& upload);
+  /// Whether the head holds credentials that authenticate the connection.
+  bool compose(Upload& upload);
   Task<Result<void>> exchange_heads(UpstreamConnection& upstream, Reply& reply);
   bool repeatable() const;
   FaultText fault_text() const;
   Task<bool> refuse_trace();
   Task<bool> deliver(UpstreamPtr upstream, Reply& reply);
+  void release(UpstreamPtr upstream);
 
   // websocket.cc
   Task<bool> upgrade();
@@ -89,9 +91,9 @@ class RequestHandler {
   BodyShare body_share_;
   std::string_view host_text_;  ///< as received, for Host and record
   HopByHop hop_by_hop_;
+  FewerForwards fewer_forwards_;
   bool expects_continue_ = false;
   bool continue_sent_ = false;
-  FewerForwards fewer_forwards_;
   bool secret_sent_ = false;
   std::unique_ptr<AnswerScrub> scrub_;  ///< null: answers pass as they are
   SteadyTime began_;

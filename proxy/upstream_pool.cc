@@ -22,6 +22,20 @@ bool peer_has_left(int descriptor) {
 }
 }  // namespace
 
+bool UpstreamConnection::settle_idle() {
+  if (connection.stream().has_pending()) return false;
+  connection.set_pause(nullptr);
+  set_user(nullptr);
+  connection.arm_read();
+  return true;
+}
+
+bool UpstreamConnection::alive(bool check) const {
+  // Anything that came while it idled is an end or an answer nobody asked for.
+  if (connection.maybe_readable()) return false;
+  return !check || !peer_has_left(connection.stream().descriptor());
+}
+
 UpstreamPool::UpstreamPool(Worker& worker, int share)
     : worker_(worker),
       own_per_key_(std::max<std::size_t>(1, kPerKey / 4 / static_cast<std::size_t>(share))),
@@ -48,9 +62,7 @@ UpstreamPtr UpstreamPool::take(const std::string& key, bool check) {
     connection->unlink();
     --idle_count_;
     give_place_back(found->second);
-    // Anything that came while it idled is an end or an answer nobody asked for.
-    if (connection->connection.maybe_readable()) continue;
-    if (check && peer_has_left(connection->connection.stream().descriptor())) continue;
+    if (!connection->alive(check)) continue;
     connection->reused = true;
     return connection;
   }
@@ -58,15 +70,12 @@ UpstreamPtr UpstreamPool::take(const std::string& key, bool check) {
 }
 
 void UpstreamPool::put(UpstreamPtr connection) {
-  if (worker_.draining()) return;
-  if (connection->connection.stream().has_pending()) return;
+  if (worker_.draining() || connection->belongs_to_client()) return;
+  if (!connection->settle_idle()) return;
   Entry& entry = this->entry(connection->key);
   const auto now = std::chrono::steady_clock::now();
   entry.used = connection->idle_since = now;
   connection->buffers_held = true;
-  connection->connection.set_pause(nullptr);
-  connection->set_user(nullptr);
-  connection->connection.arm_read();
   entry.idle.emplace_back();  // from here on nothing needs memory, so no place gets lost
   entry.idle.pop_back();
   if (!take_place(entry)) {

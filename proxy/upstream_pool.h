@@ -34,6 +34,14 @@ struct UpstreamConnection : ListNode {  // in the pool's order of idling
     user_ = slot;
     if (user_ != nullptr) *user_ = &connection;
   }
+  /// An origin may take whoever speaks on it for the user of this client: it is never pooled.
+  void belong_to_client() { belongs_to_client_ = true; }
+  bool belongs_to_client() const { return belongs_to_client_; }
+  /// Its request is over. False if bytes are there that nobody asked for.
+  bool settle_idle();
+  /// Whether nothing came while it idled; `check`: also whether the kernel knows of an end.
+  bool alive(bool check) const;
+
   Connection connection;
   std::string address;  ///< `ip:port`
   std::string key;      ///< pool key
@@ -43,6 +51,7 @@ struct UpstreamConnection : ListNode {  // in the pool's order of idling
 
  private:
   Connection** user_ = nullptr;
+  bool belongs_to_client_ = false;
 };
 using UpstreamPtr = std::unique_ptr<UpstreamConnection>;
 
@@ -59,6 +68,7 @@ class UpstreamPool {
   /// A connection that looks alive, or null. `check`: also ask the kernel whether the peer has
   /// left, for requests that cannot be sent twice.
   UpstreamPtr take(const std::string& key, bool check);
+  /// Closes one that belongs to its client.
   void put(UpstreamPtr connection);
   /// TLS sessions of a key; made when missing.
   std::shared_ptr<tls::SessionStore> sessions(const std::string& key);

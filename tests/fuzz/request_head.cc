@@ -167,7 +167,7 @@ void check_reads_back(const Request& request, const RequestChecks& checks) {
   if (exchange.has_query) exchange.raw_query = request.target.substr(query + 1);
   const std::string_view host = checks.host != nullptr ? checks.host->value : "h.test";
   std::string written(request_head_bound(exchange, host), '\0');
-  const char* end = write_request_head(exchange, host, {}, written.data());
+  const char* end = write_request_head(exchange, host, {}, written.data()).end;
   FUZZ_CHECK(end <= written.data() + written.size());
   written.resize(static_cast<std::size_t>(end - written.data()));
 

@@ -200,7 +200,7 @@ std::string upstream_head(Parsed& parsed,
                           const UpstreamFraming& framing = {}) {
   const std::size_t bound = request_head_bound(parsed.exchange, host);
   std::string out(bound, '\0');
-  char* end = write_request_head(parsed.exchange, host, framing, out.data());
+  char* end = write_request_head(parsed.exchange, host, framing, out.data()).end;
   const auto size = static_cast<std::size_t>(end - out.data());
   EXPECT_LE(size, bound);
   out.resize(size);

@@ -5,6 +5,7 @@ set(proxy_tests
   body_reader_test.cc
   buffers_test.cc
   command_line_test.cc
+  connection_login_test.cc
   content_decoder_test.cc
   dns_message_test.cc
   dns_resolv_conf_test.cc

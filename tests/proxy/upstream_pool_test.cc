@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "proxy/own_upstreams.h"
 #include "proxy/services.h"
 #include "proxy/snapshot.h"
 #include "proxy/worker.h"
@@ -177,6 +178,63 @@ TEST_F(UpstreamPoolTest, SessionsBelongToTheKey) {
   const auto one = pool().sessions("a");
   EXPECT_EQ(pool().sessions("a"), one);
   EXPECT_NE(pool().sessions("b"), one);
+}
+
+class OwnUpstreamsTest : public UpstreamPoolTest {
+ protected:
+  void TearDown() override {
+    own_ = OwnUpstreams();
+    UpstreamPoolTest::TearDown();
+  }
+
+  std::shared_ptr<const Snapshot> snapshot_ = std::make_shared<Snapshot>();
+  OwnUpstreams own_;
+};
+
+TEST_F(OwnUpstreamsTest, WhatBelongsToAClientIsNeverPooled) {
+  UpstreamPtr connection = connect("a");
+  connection->belong_to_client();
+  pool().put(std::move(connection));
+  EXPECT_EQ(pool().idle_count(), 0u);
+  EXPECT_EQ(pool().take("a", false), nullptr);
+}
+
+TEST_F(OwnUpstreamsTest, AreLentByKey) {
+  UpstreamPtr one = connect("a"), two = connect("b");
+  const UpstreamConnection* const kept = one.get();
+  own_.keep(std::move(one), snapshot_);
+  own_.keep(std::move(two), snapshot_);
+  settle();
+  EXPECT_EQ(own_.take("c", snapshot_), nullptr);
+  const UpstreamPtr taken = own_.take("a", snapshot_);
+  EXPECT_EQ(taken.get(), kept);
+  EXPECT_TRUE(taken->reused);
+  EXPECT_EQ(own_.take("a", snapshot_), nullptr);
+  EXPECT_EQ(own_.size(), 1u);
+}
+
+TEST_F(OwnUpstreamsTest, WhatEndedIsNotLent) {
+  int peer = -1;
+  own_.keep(connect("a", &peer), snapshot_);
+  ::shutdown(peer, SHUT_WR);
+  EXPECT_EQ(own_.take("a", snapshot_), nullptr) << "the kernel is asked, no loop ran";
+  EXPECT_EQ(own_.size(), 0u);
+}
+
+TEST_F(OwnUpstreamsTest, ANewConfigurationGetsNewConnections) {
+  own_.keep(connect("a"), snapshot_);
+  EXPECT_EQ(own_.take("a", std::make_shared<Snapshot>()), nullptr);
+  EXPECT_EQ(own_.take("a", snapshot_), nullptr) << "and the old one is closed";
+  own_.keep(connect("a"), std::make_shared<Snapshot>());
+  EXPECT_EQ(own_.take("a", snapshot_), nullptr) << "not even when its own is gone";
+}
+
+TEST_F(OwnUpstreamsTest, AreFew) {
+  for (int i = 0; i < 9; ++i) own_.keep(connect(std::to_string(i)), snapshot_);
+  EXPECT_EQ(own_.size(), 8u);
+  EXPECT_EQ(own_.take("0", snapshot_), nullptr);
+  EXPECT_NE(own_.take("1", snapshot_), nullptr);
+  EXPECT_NE(own_.take("8", snapshot_), nullptr);
 }
 
 }  // namespace

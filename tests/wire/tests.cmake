@@ -6,6 +6,7 @@ set(wire_tests
   test_listeners
   test_tunnels
   test_framing
+  test_field_wire
   test_hermes
   test_memory
   test_core_file
