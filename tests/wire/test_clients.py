@@ -50,10 +50,10 @@ class Python(ClientTest):
         self.check("urllib_client.py", "hello\n", "403", "SSL_CERT_FILE", sys.executable)
 
     def test_requests(self):
-        self.check("requests_client.py", "hello 403 uploaded\n", "403", "REQUESTS_CA_BUNDLE")
+        self.check("requests_client.py", "hello 403 uploaded 3\n", "403", "REQUESTS_CA_BUNDLE")
 
     def test_httpx(self):
-        self.check("httpx_client.py", "hello 403 uploaded\n", "403", "SSL_CERT_FILE")
+        self.check("httpx_client.py", "hello 403 uploaded 3\n", "403", "SSL_CERT_FILE")
 
     def test_openai_python(self):
         self.check("openai_client.py", "m1 onetwo\n", "403|APIConnectionError", "SSL_CERT_FILE")

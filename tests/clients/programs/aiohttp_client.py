@@ -18,7 +18,12 @@ async def main():
             refused = answer.status
         async with session.post(url + "/upload", data=upload()) as answer:
             uploaded = await answer.text()
-    print(hello, refused, uploaded)
+        async with session.post(url, data='{"stream":true}') as answer:
+            events = [line async for line in answer.content if line.strip()]
+        async with session.ws_connect(url + "/ws") as socket:
+            await socket.send_str("hello")
+            echo = await socket.receive_str()
+    print(hello, refused, uploaded, len(events), echo)
 
 
 asyncio.run(main())

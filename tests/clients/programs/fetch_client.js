@@ -2,10 +2,25 @@
 const [major, minor] = process.versions.node.split('.').map(Number);
 const own = major > 22 || (major === 22 && minor >= 21);
 let get = fetch;
+let Socket = globalThis.WebSocket;
 if (!own || process.argv[2] === 'agent') {
   const undici = require('undici');
   undici.setGlobalDispatcher(new undici.EnvHttpProxyAgent());
   get = undici.fetch;
+  Socket = undici.WebSocket;
+}
+
+// WebSockets go the same way.
+function echo(url) {
+  return new Promise((resolve, reject) => {
+    const socket = new Socket(url.replace('https', 'wss') + '/ws', {headers: {Authorization: 'Bearer ' + process.env.API_KEY}});
+    socket.onopen = () => socket.send('hello');
+    socket.onmessage = (message) => {
+      socket.close();
+      message.data === 'hello' ? resolve() : reject(new Error('not what was sent: ' + message.data));
+    };
+    socket.onerror = (event) => reject(event.error);
+  });
 }
 
 (async () => {
@@ -18,6 +33,7 @@ if (!own || process.argv[2] === 'agent') {
   let events = 0;
   const decoder = new TextDecoder();
   for await (const piece of stream.body) events += decoder.decode(piece, {stream: true}).split('data: ').length - 1;
+  await echo(url);
   console.log(hello, refused.status, events);
 })().catch((error) => {
   for (let cause = error; cause; cause = cause.cause) console.error(String(cause));

@@ -8,4 +8,6 @@ with httpx.Client(headers={"Authorization": "Bearer " + key}, verify=ssl.create_
     hello = client.get(url)
     refused = client.get(url, headers={"Authorization": "Bearer own"})
     uploaded = client.post(url + "/upload", content=iter([b"up", b"loaded"]))
-print(hello.text, refused.status_code, uploaded.text)
+    with client.stream("POST", url, content='{"stream":true}') as stream:
+        events = [line for line in stream.iter_lines() if line]
+print(hello.text, refused.status_code, uploaded.text, len(events))

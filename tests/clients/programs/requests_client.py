@@ -8,4 +8,5 @@ session.headers["Authorization"] = "Bearer " + key
 hello = session.get(url, timeout=30)
 refused = session.get(url, headers={"Authorization": "Bearer own"}, timeout=30)
 uploaded = session.post(url + "/upload", data=iter([b"up", b"loaded"]), timeout=30)
-print(hello.text, refused.status_code, uploaded.text)
+events = [line for line in session.post(url, data='{"stream":true}', timeout=30, stream=True).iter_lines() if line]
+print(hello.text, refused.status_code, uploaded.text, len(events))

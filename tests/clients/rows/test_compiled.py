@@ -38,7 +38,7 @@ class Libraries(ClientTest):
     def test_reqwest(self):
         client = self.rust("reqwest")
         self.assertEqual("hello 403 uploaded\n", self.client(client, ca=["SSL_CERT_FILE"]))
-        self.denied("unsuccessful|403|tunnel", client, ca=["SSL_CERT_FILE"])
+        self.denied("TunnelUnsuccessful", client, ca=["SSL_CERT_FILE"])
 
     def test_ureq(self):
         client = self.rust("ureq")

@@ -28,7 +28,7 @@ class Python(ClientTest):
         self.check("litellm", "hello onetwo", "403|Connection error", "SSL_CERT_FILE")
 
     def test_aiohttp(self):
-        self.check("aiohttp", "hello 403 uploaded", "403", "SSL_CERT_FILE")
+        self.check("aiohttp", "hello 403 uploaded 3 hello", "403", "SSL_CERT_FILE")
 
     def test_urllib3(self):
         self.check("urllib3", "hello 403 uploaded", "403", "SSL_CERT_FILE")
