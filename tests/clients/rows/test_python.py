@@ -4,6 +4,7 @@ import os
 
 from harness.case import TOKEN
 from harness.upstream import answer
+from harness.waiting import SLOWNESS
 from matrix import origins
 from matrix.case import ClientTest
 
@@ -57,6 +58,20 @@ class Aws(ClientTest):
         command = [os.path.join(self.python(nightly=True), "python"), self.program("boto3_client.py")]
         self.assertEqual("hello\n", self.client(*command, ca=["AWS_CA_BUNDLE"], env=self.ENV))
         self.denied("403|Failed to connect to proxy", *command, ca=["AWS_CA_BUNDLE"], env=self.ENV)
+
+    def test_boto3_s3(self):
+        """Without a signature, with a field of its own. An empty object waits for the origin's 100, and is written once."""
+        def store(connection, request):
+            if request.get("Expect"):
+                connection.send("HTTP/1.1 100 Continue\r\n\r\n")
+            connection.read_body(request)
+            connection.send(answer(b"", fields=[("ETag", '"x"')]))
+        store.raw_body = True
+        self.tls_upstream.default = store
+        command = [os.path.join(self.python(nightly=True), "python"), self.program("boto3_s3_client.py")]
+        took = float(self.client(*command, ca=["AWS_CA_BUNDLE"], env=self.ENV))
+        self.assertLess(took, 4 * SLOWNESS, "the client waited for a 100 that never came")
+        self.assertEqual(["/bucket/empty", "/bucket/full"], self.tls_upstream.targets())
 
     def test_awscli(self):
         command = [os.path.join(self.python(nightly=True), "aws"), "bedrock-runtime", "converse", "--model-id", "m1", "--messages", '[{"role":"user","content":[{"text":"hi"}]}]',
