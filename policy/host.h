@@ -40,6 +40,9 @@ struct Subject {
   std::string_view path;    ///< percent-decoded
   /// The path decoded except for %2F and %5C; only set where the raw path holds one of them.
   std::optional<std::string_view> path_kept;
+  /// The same two without literal `.` segments, as an origin may read them (RFC 3986 section
+  /// 5.2.4); only set where the path holds such segments.
+  std::optional<std::string_view> path_reduced, path_kept_reduced;
   bool tunnel_check = false;  ///< CONNECT or SOCKS5 check in mitm mode
 };
 

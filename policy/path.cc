@@ -1,5 +1,6 @@
 #include "policy/path.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace iron::policy {
@@ -72,6 +73,25 @@ bool decode_keeping_separators(std::string_view raw, std::string& out) {
   std::string kept;
   if (!decode(raw, kept, BadEscape::fails, Separators::kept)) return false;
   out = std::move(kept);
+  return true;
+}
+
+bool is_dot_segment(std::string_view path, std::size_t i) {
+  return i > 0 && path[i] == '.' && path[i - 1] == '/' &&
+         (i + 1 == path.size() || path[i + 1] == '/');
+}
+
+bool remove_dot_segments(std::string_view raw, std::string& out) {
+  std::string reduced;
+  std::size_t done = 0;
+  for (std::size_t i = raw.find('.'); i != std::string_view::npos; i = raw.find('.', i + 1)) {
+    if (!is_dot_segment(raw, i)) continue;
+    reduced.append(raw, done, i - done);
+    done = std::min(i + 2, raw.size());
+  }
+  if (done == 0) return false;
+  reduced.append(raw, done);
+  out = std::move(reduced);
   return true;
 }
 

@@ -19,6 +19,13 @@ enum class DotSegments {
   strict,  ///< also `.` and `..` before `;`: `/a/..;x/b` (`proxy.strict_paths`)
 };
 
+/// Writes `raw` without its literal `.` segments, as an origin reads it that normalises paths (RFC
+/// 3986 section 5.2.4): `/a/./b` is `/a/b`, `/a/.` is `/a/`. Segments end at `/` alone; whatever is
+/// encoded stays. False, with `out` untouched, when there is none.
+bool remove_dot_segments(std::string_view raw, std::string& out);
+/// Whether a `.` at `i` is a whole segment between slashes, or between a slash and the end.
+bool is_dot_segment(std::string_view path, std::size_t i);
+
 /// Whether a segment of the path as it stands is a dot segment; also one behind `\`. Copies
 /// nothing.
 bool shows_dot_segments(std::string_view path, DotSegments kind);

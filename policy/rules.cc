@@ -8,6 +8,8 @@
 namespace iron::policy {
 namespace {
 
+using OptionalPath = const std::optional<std::string_view>&;
+
 constexpr std::string_view kGlobChars = "*?[\\";
 
 /// Without one trailing dot, as hosts are compared; an escaped dot counts as one.
@@ -97,16 +99,33 @@ bool Rule::matches_host(const Subject& subject) const {
   return cidr && subject.literal && cidr->contains(*subject.literal);
 }
 
-bool Rule::matches_rest(const Subject& subject) const {
-  if (!methods.empty() && std::ranges::find(methods, subject.method) == methods.end()) return false;
-  return paths.empty() || std::ranges::any_of(paths, [&](const std::string& pattern) {
-           return path_matches(pattern, subject);
-         });
+bool Rule::names_method(const Subject& subject) const {
+  return methods.empty() || std::ranges::find(methods, subject.method) != methods.end();
 }
 
-bool path_matches(std::string_view pattern, const Subject& subject) {
-  return path_text_matches(pattern, subject.path) &&
-         (!subject.path_kept || path_text_matches(pattern, *subject.path_kept));
+bool Rule::admits(const Subject& subject) const {
+  if (!names_method(subject)) return false;
+  if (paths.empty()) return true;
+  // One pattern has to match with the separators decoded and kept: `/v1/*` and `/v1%2F*` are
+  // different places. With and without `.` segments it may be two.
+  const auto any_matches = [&](std::string_view decoded, OptionalPath kept) {
+    return std::ranges::any_of(paths, [&](const std::string& pattern) {
+      return path_text_matches(pattern, decoded) && (!kept || path_text_matches(pattern, *kept));
+    });
+  };
+  return any_matches(subject.path, subject.path_kept) &&
+         (!subject.path_reduced || any_matches(*subject.path_reduced, subject.path_kept_reduced));
+}
+
+bool Rule::concerns(const Subject& subject) const {
+  if (!names_method(subject)) return false;
+  return paths.empty() || std::ranges::any_of(paths, [&](const std::string& pattern) {
+           const auto matches = [&](OptionalPath path) {
+             return path && path_text_matches(pattern, *path);
+           };
+           return matches(subject.path) || matches(subject.path_kept) ||
+                  matches(subject.path_reduced) || matches(subject.path_kept_reduced);
+         });
 }
 
 RuleReader::RuleReader(BlockReader& block,

@@ -39,13 +39,16 @@ struct Rule {
   std::vector<std::string> paths;    ///< empty: any
 
   bool matches_host(const Subject& subject) const;
-  /// Method and path. The allowlist does not ask for tunnel checks (docs/policy.md, "Tunnel
-  /// checks").
-  bool matches_rest(const Subject& subject) const;
-};
+  /// Method and path, for rules that let pass or hand out: every reading of the path matches
+  /// (docs/policy.md, "Readings of a path"). The allowlist does not ask for tunnel checks (there,
+  /// "Tunnel checks").
+  bool admits(const Subject& subject) const;
+  /// Method and path, for rules that inspect, strip or refuse: at least one reading matches.
+  bool concerns(const Subject& subject) const;
 
-/// Path pattern against decoded and, where present, kept path (both must match).
-bool path_matches(std::string_view pattern, const Subject& subject);
+ private:
+  bool names_method(const Subject& subject) const;
+};
 
 /// Reads the list `key` of a block. Throws ConfigError `PREFIX: rules[I]: …` (docs/policy.md,
 /// "Errors") after the YAML types are known to be right (the caller checks `errors` first). Adds

@@ -19,14 +19,6 @@ std::int64_t nanoseconds_since(SteadyTime begin) {
   return std::chrono::nanoseconds(std::chrono::steady_clock::now() - begin).count();
 }
 
-bool holds_encoded_separator(std::string_view raw) {
-  for (std::size_t at = raw.find('%'); at != raw.npos; at = raw.find('%', at + 1)) {
-    const std::string_view escape = raw.substr(at + 1, 2);
-    if (iequals(escape, "2f") || iequals(escape, "5c")) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 RequestHandler::RequestHandler(ClientSession& session,
@@ -112,11 +104,7 @@ HeadFault RequestHandler::read_target() {
 
 bool RequestHandler::fill_exchange() {
   transforms::Exchange& ex = exchange();
-  if (!policy::percent_decode(ex.raw_path, ex.path)) return false;
-  ex.path_kept.reset();
-  if (holds_encoded_separator(ex.raw_path)) {
-    policy::decode_keeping_separators(ex.raw_path, ex.path_kept.emplace());
-  }
+  if (!ex.decode_path()) return false;
   ex.mode = transforms::Mode::mitm;
   ex.remote_address = session_.remote_address();
   ex.body.present = framing_.kind != BodyFraming::Kind::none;

@@ -82,7 +82,7 @@ Verdict Allowlist::on_request(Exchange& exchange, Trace& trace) const {
   for (const std::uint32_t id : ids) {
     // Each request inside an intercepted tunnel is judged by the whole rule, so the tunnel needs
     // the host alone.
-    if (subject.tunnel_check || rules_[id].matches_rest(subject)) return Verdict::pass;
+    if (subject.tunnel_check || rules_[id].admits(subject)) return Verdict::pass;
   }
   if (warn_) {
     trace.annotations = R"({"action":"warn"})";

@@ -98,7 +98,7 @@ void Annotate::add(const std::string& name, std::uint32_t group) {
 
 bool any_rule(const std::vector<policy::Rule>& rules, const policy::Subject& subject) {
   return std::any_of(rules.begin(), rules.end(), [&](const policy::Rule& rule) {
-    return rule.matches_host(subject) && rule.matches_rest(subject);
+    return rule.matches_host(subject) && rule.concerns(subject);
   });
 }
 

@@ -43,7 +43,7 @@ BodyCaptureTransform::BodyCaptureTransform(const BuildContext& context) {
 bool BodyCaptureTransform::applies(const Exchange& exchange) const {
   const policy::Subject subject = exchange.subject();
   return std::any_of(rules_.begin(), rules_.end(), [&](const auto& rule) {
-    return rule.matches_host(subject) && rule.matches_rest(subject);
+    return rule.matches_host(subject) && rule.concerns(subject);
   });
 }
 

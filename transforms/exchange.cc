@@ -1,5 +1,7 @@
 #include "transforms/exchange.h"
 
+#include <utility>
+
 namespace iron::transforms {
 namespace {
 
@@ -22,6 +24,30 @@ void clear_body(BodyView& body) {
 
 }  // namespace
 
+bool Exchange::decode_path() {
+  if (!policy::percent_decode(raw_path, path)) return false;
+  path_kept.reset();
+  std::string kept;
+  if (policy::decode_keeping_separators(raw_path, kept)) path_kept = std::move(kept);
+  return true;
+}
+
+bool Exchange::refuses_dot_segments(policy::DotSegments kind) {
+  path_reduced.reset();
+  path_kept_reduced.reset();
+  if (!policy::has_dot_segments(path, kind)) return false;
+  std::string raw;
+  if (kind == policy::DotSegments::strict || !policy::remove_dot_segments(raw_path, raw)) {
+    return true;
+  }
+  // What the client spelled in another way is still there.
+  std::string reduced;
+  if (!policy::percent_decode(raw, reduced) || policy::has_dot_segments(reduced, kind)) return true;
+  path_reduced = std::move(reduced);
+  if (path_kept) policy::decode_keeping_separators(raw, path_kept_reduced.emplace());
+  return false;
+}
+
 policy::Subject Exchange::subject() const {
   policy::Subject subject;
   subject.host = authority.host;
@@ -29,6 +55,8 @@ policy::Subject Exchange::subject() const {
   subject.method = request.method;
   subject.path = path;
   if (path_kept) subject.path_kept = *path_kept;
+  if (path_reduced) subject.path_reduced = *path_reduced;
+  if (path_kept_reduced) subject.path_kept_reduced = *path_kept_reduced;
   subject.tunnel_check = tunnel_check && mode == Mode::mitm;
   return subject;
 }
@@ -81,6 +109,8 @@ void Exchange::reset() {
   authority.literal.reset();
   path.clear();
   path_kept.reset();
+  path_reduced.reset();
+  path_kept_reduced.reset();
   raw_path = raw_query = remote_address = rejected_by = {};
   field_rewrite_count = 0;
   query_rewrites.clear();

@@ -9,6 +9,7 @@
 
 #include "policy/host.h"
 #include "policy/http_message.h"
+#include "policy/path.h"
 #include "policy/secret.h"
 #include "transforms/scratch.h"
 
@@ -88,10 +89,12 @@ struct Exchange {
   policy::Authority authority;           ///< effective host
   std::string path;                      ///< percent-decoded path; policy and record
   std::optional<std::string> path_kept;  ///< see policy::Subject::path_kept
-  std::string_view raw_path;             ///< part of the target before `?`
-  std::string_view raw_query;            ///< part after `?`
-  bool has_query = false;                ///< a `?` was there
-  std::string_view remote_address;       ///< ip:port
+  /// See policy::Subject.
+  std::optional<std::string> path_reduced, path_kept_reduced;
+  std::string_view raw_path;        ///< part of the target before `?`
+  std::string_view raw_query;       ///< part after `?`
+  bool has_query = false;           ///< a `?` was there
+  std::string_view remote_address;  ///< ip:port
 
   std::vector<FieldRewrite> field_rewrites;
   std::size_t field_rewrite_count = 0;  ///< used entries; the rest keep their capacity
@@ -115,6 +118,11 @@ struct Exchange {
   const Response* response = nullptr;  ///< set for the response phase
   Scratch scratch;
 
+  /// Fills `path` and `path_kept` from `raw_path`. False: a malformed escape, both mean nothing.
+  bool decode_path();
+  /// Whether the path, once decoded, is refused for its dot segments. Literal `.` segments are none
+  /// but with DotSegments::strict; they fill `path_reduced` and `path_kept_reduced`.
+  bool refuses_dot_segments(policy::DotSegments kind);
   policy::Subject subject() const;
   FieldRewrite& rewrite_of(Field& field);  ///< the field's rewrite, made when missing
   /// The rewrite of the raw query's pair that begins there, or null.

@@ -52,7 +52,7 @@ HeaderAllowlist::HeaderAllowlist(const BuildContext& context) {
 
 bool HeaderAllowlist::applies(const policy::Subject& subject) const {
   return rules_.empty() || std::any_of(rules_.begin(), rules_.end(), [&](const auto& rule) {
-           return rule.matches_host(subject) && rule.matches_rest(subject);
+           return rule.matches_host(subject) && rule.concerns(subject);
          });
 }
 

@@ -126,6 +126,20 @@ void decode_in_place(Secret& path) {
   path.shrink(to);
 }
 
+/// Copies a piece of the client's decoded path without the `.` segments that stand whole in it: the
+/// client's own were judged before policy. One that a value makes or touches stays.
+char* put_without_dot_segments(char* out, std::string_view piece, bool ends_path) {
+  for (std::size_t i = 0; i < piece.size(); ++i) {
+    const bool whole = i + 1 < piece.size() || ends_path;
+    if (whole && policy::is_dot_segment(piece, i)) {
+      ++i;  // the slash behind it
+    } else {
+      *out++ = piece[i];
+    }
+  }
+  return out;
+}
+
 /// Control characters end or hide a field line (RFC 9110 section 5.5); a blank and HTAB do not.
 bool is_field_content(std::string_view value) {
   return std::none_of(value.begin(), value.end(), [](char c) {
@@ -167,8 +181,14 @@ Result<void> check_target(const Exchange& exchange, policy::DotSegments kind) {
   // policy::has_dot_segments() would leave a decoded copy on the heap.
   Secret path = Secret::sized(substituted_size(exchange.path, exchange.path_parts));
   char* out = path.writable().data();
-  const auto copy = [&](std::string_view piece) { out = put(out, piece); };
-  each_piece(exchange.path, exchange.path_parts, copy, copy);
+  const char* const end = exchange.path.data() + exchange.path.size();
+  const auto copy_client = [&](std::string_view piece) {
+    const bool ends_path = piece.data() + piece.size() == end;
+    out = exchange.path_reduced ? put_without_dot_segments(out, piece, ends_path) : put(out, piece);
+  };
+  const auto copy_value = [&](std::string_view piece) { out = put(out, piece); };
+  each_piece(exchange.path, exchange.path_parts, copy_client, copy_value);
+  path.shrink(static_cast<std::size_t>(out - path.reveal().data()));
   bool found = policy::shows_dot_segments(path.reveal(), kind);
   if (!found && path.reveal().find('%') != std::string_view::npos) {
     decode_in_place(path);

@@ -58,22 +58,35 @@ Secrets::Plan Secrets::plan(Exchange& exchange) const {
   const policy::Subject subject = exchange.subject();
   index_.find(subject.host, subject.literal, scratch.rules);
   Plan plan;
-  std::uint32_t last = kNobody;
-  for (const std::uint32_t rule : scratch.rules) {
-    const std::uint32_t id = entry_of_rule_[rule];
-    if (id == last || !rules_[rule]->matches_rest(subject)) continue;
-    last = id;
-    plan.end = activate(exchange, id, plan);
+  for (auto rule = scratch.rules.begin(); rule != scratch.rules.end() && plan.end == End::none;) {
+    const std::uint32_t id = entry_of_rule_[*rule];
+    const auto next = std::find_if(rule, scratch.rules.end(),
+                                   [&](std::uint32_t at) { return entry_of_rule_[at] != id; });
+    if (std::any_of(rule, next, [&](std::uint32_t at) { return rules_[at]->admits(subject); })) {
+      plan.end = activate(exchange, id, plan);
+    } else if (std::any_of(rule, next,
+                           [&](std::uint32_t at) { return rules_[at]->concerns(subject); })) {
+      plan.end = guard(exchange, *entries_[id]);
+    }
     plan.entry = id;
-    if (plan.end != End::none) break;
+    rule = next;
   }
   return plan;
 }
 
+bool Secrets::lacks_tls(const Exchange& exchange, const SecretEntry& entry) {
+  const bool is_request = !exchange.tunnel_check && exchange.mode == Mode::mitm;
+  return entry.require_tls && is_request && !exchange.client_tls;
+}
+
+Secrets::End Secrets::guard(const Exchange& exchange, const SecretEntry& entry) const {
+  if (lacks_tls(exchange, entry)) return End::needs_tls;
+  return entry.require ? End::not_admitted : End::none;
+}
+
 Secrets::End Secrets::activate(Exchange& exchange, std::uint32_t id, Plan& plan) const {
   const SecretEntry& entry = *entries_[id];
-  const bool is_request = !exchange.tunnel_check && exchange.mode == Mode::mitm;
-  if (entry.require_tls && is_request && !exchange.client_tls) return End::needs_tls;
+  if (lacks_tls(exchange, entry)) return End::needs_tls;
   const Secret* value = entry.source->value();
   if (value == nullptr) {
     if (entry.require) return End::unavailable;
@@ -145,6 +158,8 @@ Verdict Secrets::reject(Exchange& exchange, Trace& trace, std::uint32_t id, End 
     begin_key(out, "reject_reason");
     out += "\"tls_required\"";
     exchange.denial_reason = "secrets: TLS is required";
+  } else if (why == End::not_admitted) {
+    exchange.denial_reason = "secrets: not every reading of the path gets the required key";
   }
   begin_key(out, "rejected");
   out += entries_[id]->quoted_name;

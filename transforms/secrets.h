@@ -28,7 +28,7 @@ class Secrets : public Transform {
 
  private:
   /// Why no entry after the active ones counts.
-  enum class End { none, unavailable, needs_tls, not_formatted };
+  enum class End { none, unavailable, not_admitted, needs_tls, not_formatted };
   struct Plan {
     End end = End::none;
     std::uint32_t entry = 0;             ///< that ended it
@@ -37,6 +37,10 @@ class Secrets : public Transform {
 
   Plan plan(Exchange& exchange) const;
   End activate(Exchange& exchange, std::uint32_t id, Plan& plan) const;
+  /// Of an entry that matches one reading of the path only: no key, but what it refuses stays
+  /// refused.
+  End guard(const Exchange& exchange, const SecretEntry& entry) const;
+  static bool lacks_tls(const Exchange& exchange, const SecretEntry& entry);
   /// The first active entry that must have a hit and has none.
   std::uint32_t first_missing(const Exchange& exchange) const;
   void apply(Exchange& exchange, Trace& trace) const;

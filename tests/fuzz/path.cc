@@ -1,7 +1,8 @@
 // The path that policy judges is the path sent upstream, decoded exactly once; patterns match what
-// a slow reading of docs/policy.md says; no dot segment passes.
+// a slow reading of docs/policy.md says, in every reading of the path; no dot segment passes.
 #include "policy/path.h"
 
+#include <iterator>
 #include <string>
 
 #include "policy/rules.h"
@@ -45,10 +46,26 @@ FUZZ_TARGET(path) {
   FUZZ_CHECK(policy::has_dot_segments(path, policy::DotSegments::strict) ==
              reference::has_dot_segments(path, true));
 
-  policy::Subject subject;
-  subject.path = path;
-  if (separators) subject.path_kept = kept;
-  const bool matches = reference::path_matches(pattern, path) &&
-                       (!separators || reference::path_matches(pattern, kept));
-  FUZZ_CHECK(policy::path_matches(pattern, subject) == matches);
+  // What policy sees of it: every way in which an origin may read the path, or nothing.
+  transforms::Exchange seen;
+  seen.raw_path = raw;
+  FUZZ_CHECK(seen.decode_path());
+  FUZZ_CHECK(seen.path == path && seen.path_kept.has_value() == separators);
+  FUZZ_CHECK(seen.refuses_dot_segments(policy::DotSegments::strict) ==
+             reference::has_dot_segments(path, true));
+  const std::string without_dots = reference::without_dots(raw);
+  const std::string reduced = *reference::decoded(without_dots);
+  const bool refused = seen.refuses_dot_segments(policy::DotSegments::plain);
+  FUZZ_CHECK(refused == reference::has_dot_segments(reduced, false));
+  if (refused) return;
+  const std::string kept_reduced = *reference::decoded_but_separators(without_dots);
+  FUZZ_CHECK(seen.path_reduced.value_or(path) == reduced);
+  FUZZ_CHECK(!seen.path_reduced || seen.path_kept_reduced.value_or(reduced) == kept_reduced);
+  policy::Rule rule;
+  rule.paths = {pattern};
+  std::size_t matching = 0;
+  const std::string readings[] = {path, *expected_kept, reduced, kept_reduced};
+  for (const std::string& reading : readings) matching += reference::path_matches(pattern, reading);
+  FUZZ_CHECK(rule.admits(seen.subject()) == (matching == std::size(readings)));
+  FUZZ_CHECK(rule.concerns(seen.subject()) == (matching > 0));
 }

@@ -257,6 +257,22 @@ bool has_dot_segments(std::string_view decoded_path, bool strict) {
   });
 }
 
+std::string without_dots(std::string_view raw_path) {
+  std::string out;
+  std::size_t begin = 0;
+  while (true) {
+    const std::size_t slash = raw_path.find('/', begin);
+    const bool last = slash == std::string_view::npos;
+    const std::string_view segment =
+        raw_path.substr(begin, last ? std::string_view::npos : slash - begin);
+    const bool dropped = begin > 0 && segment == ".";
+    if (!dropped) out += segment;
+    if (last) return out;
+    if (!dropped) out += '/';
+    begin = slash + 1;
+  }
+}
+
 constexpr std::string_view kAlphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

@@ -36,6 +36,8 @@ std::optional<std::string> decoded_but_separators(std::string_view text);
 /// A pattern of `paths` against a path.
 bool path_matches(std::string_view pattern, std::string_view path);
 bool has_dot_segments(std::string_view decoded_path, bool strict);
+/// Without the segments between slashes that are `.`; the last one leaves its slash.
+std::string without_dots(std::string_view raw_path);
 
 std::string base64(std::string_view bytes);
 /// Nothing for what is not canonical base64 with its padding.

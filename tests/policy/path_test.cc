@@ -99,5 +99,41 @@ TEST(DotSegments, Found) {
   }
 }
 
+TEST(RemoveDotSegments, TakesOutLiteralOnes) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"", nullptr},
+      {"/", nullptr},
+      {"*", nullptr},
+      {".", nullptr},
+      {"./a", nullptr},
+      {"/a.b/.c/d./..", nullptr},
+      {"/a/%2e/b", nullptr},
+      {"/a/%2E", nullptr},
+      {"/a%2F./b", nullptr},
+      {"/a/.%2Fb", nullptr},
+      {"/a\\./b", nullptr},
+      {"/a/.\\b", nullptr},
+      {"/a/.;x/b", nullptr},
+      {"/.", "/"},
+      {"/./", "/"},
+      {"/./.", "/"},
+      {"/./a", "/a"},
+      {"/a/.", "/a/"},
+      {"/a/./", "/a/"},
+      {"/a/./b", "/a/b"},
+      {"/a/././b", "/a/b"},
+      {"/a//.//b", "/a///b"},
+      {"/./a/./b/.", "/a/b/"},
+      {"/a/./..", "/a/.."},
+      {"/a/./%2e/b", "/a/%2e/b"},
+      {"/./a.b/.c/%2F", "/a.b/.c/%2F"},
+  };
+  for (const auto& [raw, want] : cases) {
+    std::string out = "untouched";
+    EXPECT_EQ(remove_dot_segments(raw, out), want != nullptr) << raw;
+    EXPECT_EQ(out, want == nullptr ? "untouched" : want) << raw;
+  }
+}
+
 }  // namespace
 }  // namespace iron::policy

@@ -116,8 +116,58 @@ TEST(PathMatches, DecodedAndKept) {
     Subject subject;
     subject.path = row.path;
     if (row.kept != nullptr) subject.path_kept = row.kept;
-    EXPECT_EQ(path_matches(row.pattern, subject), row.matches) << row.pattern << " on " << row.path;
+    EXPECT_EQ(Rule({.host = {}, .cidr = {}, .methods = {}, .paths = {row.pattern}}).admits(subject),
+              row.matches)
+        << row.pattern << " on " << row.path;
   }
+}
+
+struct ReadingsRow {
+  std::vector<std::string> patterns;
+  const char* path;
+  const char* kept;  // null: none, as below
+  const char* reduced;
+  const char* kept_reduced;
+  bool admits, concerns;
+};
+
+TEST(RulePaths, AdmitOnEveryReadingAndConcernOnAny) {
+  const ReadingsRow cases[] = {
+      {{}, "/./a", nullptr, "/a", nullptr, true, true},
+      {{"/a/*"}, "/a/./b", nullptr, "/a/b", nullptr, true, true},
+      {{"/a/*"}, "/./a/b", nullptr, "/a/b", nullptr, false, true},
+      {{"/./*"}, "/./a/b", nullptr, "/a/b", nullptr, false, true},
+      {{"/b"}, "/./a", nullptr, "/a", nullptr, false, false},
+      {{"/./a", "/a"}, "/./a", nullptr, "/a", nullptr, true, true},
+      {{"/v1/*"}, "/v1/a", "/v1%2Fa", nullptr, nullptr, false, true},
+      {{"/v1%2Fa"}, "/v1/a", "/v1%2Fa", nullptr, nullptr, false, true},
+      // With the separators one pattern has to match both ways.
+      {{"/v1/a", "/v1%2Fa"}, "/v1/a", "/v1%2Fa", nullptr, nullptr, false, true},
+      {{"/v1/*"}, "/v1/./a/b", "/v1/./a%2Fb", "/v1/a/b", "/v1/a%2Fb", true, true},
+      {{"/v1/*"}, "/./v1/a/b", "/./v1/a%2Fb", "/v1/a/b", "/v1/a%2Fb", false, true},
+      {{"/v1/?"}, "/v1/./a/b", "/v1/./a%2Fb", "/v1/a/b", "/v1/a%2Fb", false, false},
+      {{"/v1/a%2Fb"}, "/v1/./a/b", "/v1/./a%2Fb", "/v1/a/b", "/v1/a%2Fb", false, true},
+      {{"/v1/./a%2Fb"}, "/v1/./a/b", "/v1/./a%2Fb", "/v1/a/b", "/v1/a%2Fb", false, true},
+      {{"/v1/./a/b"}, "/v1/./a/b", "/v1/./a%2Fb", "/v1/a/b", "/v1/a%2Fb", false, true},
+      {{"/v1/a/b"}, "/v1/./a/b", "/v1/./a%2Fb", "/v1/a/b", "/v1/a%2Fb", false, true},
+      {{"/v1/./*", "/v1/a/*"}, "/v1/./a/b", "/v1/./a%2Fb", "/v1/a/b", "/v1/a%2Fb", false, true},
+  };
+  for (const auto& row : cases) {
+    Subject subject;
+    subject.path = row.path;
+    if (row.kept != nullptr) subject.path_kept = row.kept;
+    if (row.reduced != nullptr) subject.path_reduced = row.reduced;
+    if (row.kept_reduced != nullptr) subject.path_kept_reduced = row.kept_reduced;
+    const Rule rule{.host = {}, .cidr = {}, .methods = {}, .paths = row.patterns};
+    const std::string shown = row.patterns.empty() ? "any" : row.patterns[0];
+    EXPECT_EQ(rule.admits(subject), row.admits) << shown << " on " << row.path;
+    EXPECT_EQ(rule.concerns(subject), row.concerns) << shown << " on " << row.path;
+  }
+  Subject subject;
+  subject.method = "GET";
+  const Rule posts{.host = {}, .cidr = {}, .methods = {"POST"}, .paths = {}};
+  EXPECT_FALSE(posts.admits(subject));
+  EXPECT_FALSE(posts.concerns(subject));
 }
 
 TEST(RuleCidr, Parses) {
@@ -246,7 +296,7 @@ TEST(Rule, Matches) {
     subject.method = row.method;
     subject.path = row.path;
     const Rule& rule = read.rules[0];
-    EXPECT_EQ(rule.matches_host(subject) && rule.matches_rest(subject), row.matches)
+    EXPECT_EQ(rule.matches_host(subject) && rule.admits(subject), row.matches)
         << row.yaml << " " << row.method << " " << row.path;
   }
 }

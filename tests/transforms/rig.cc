@@ -75,9 +75,8 @@ Rig& Rig::request(const std::string& line,
   exchange.raw_path = target.substr(0, mark);
   exchange.has_query = mark != std::string_view::npos;
   if (exchange.has_query) exchange.raw_query = target.substr(mark + 1);
-  policy::percent_decode(exchange.raw_path, exchange.path);
-  std::string kept;
-  if (policy::decode_keeping_separators(exchange.raw_path, kept)) exchange.path_kept = kept;
+  exchange.decode_path();
+  refused_path = exchange.refuses_dot_segments(policy::DotSegments::plain);
   return *this;
 }
 

@@ -53,6 +53,7 @@ class Rig {
   std::vector<policy::ConfigWarning> warnings;
   std::vector<std::string> failures;  ///< `NAME ERROR RETRY` of the secrets that failed
   BodyNeed last_need;
+  bool refused_path = false;  ///< of request(): dot segments that no policy sees
 
  private:
   policy::Config config_;

@@ -31,6 +31,11 @@ TEST(Allowlist, JudgesHostMethodAndPath) {
            AllowCase{rules, "GET /v2", "api.test", false},
            AllowCase{rules, "GET /v1%2Fa", "api.test", false},
            AllowCase{rules, "GET /v1/a%2Fb", "api.test", true},
+           AllowCase{rules, "GET /v1/./a", "api.test", true},
+           AllowCase{rules, "GET /v1/.", "api.test", true},
+           AllowCase{rules, "GET /./v1/a", "api.test", false},
+           AllowCase{rules, "GET /v1/./a%2Fb", "api.test", true},
+           AllowCase{rules, "GET /v1%2Fa/./b", "api.test", false},
        }) {
     Rig rig;
     rig.with("allowlist", at.config);

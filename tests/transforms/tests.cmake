@@ -4,6 +4,7 @@ set(transforms_tests
     config_errors_test.cc
     formatter_test.cc
     key_net_test.cc
+    path_readings_test.cc
     secrets_inject_test.cc
     secrets_judge_test.cc
     secrets_replace_test.cc

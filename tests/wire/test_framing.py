@@ -1,6 +1,7 @@
 """Exactly one framing: raw bytes in, exact bytes out, and nothing reaches the origin."""
 import functools
 import threading
+import urllib.parse
 
 from harness import DEADLINE, WireTest, main
 from harness.case import refusal
@@ -137,8 +138,8 @@ class Framing(WireTest):
 
     def test_dot_segments(self):
         peer = self.plain(source="127.1.4.1")
-        targets = ("/a/../b", "/..", "/a/./b", "/a/%2e%2e/b", "/a/.%2E/b", "/a%2F..%2Fb", "/a/%252e%252e/b", "/a\\..\\b", "/a%5C..%5Cb",
-                   "/a%255c..%255cb", "/a/..%2fb")
+        targets = ("/a/../b", "/..", "/a/%2e/b", "/a/./%2e%2e/b", "/a/./../b", "/a/%2e%2e/b", "/a/.%2E/b", "/a%2F..%2Fb", "/a/%252e%252e/b", "/a\\..\\b", "/a%5C..%5Cb",
+                   "/a%255c..%255cb", "/a/..%2fb", "/a/./%2E", "/a/%252e/b", "/a%2F./b", "/a/.%2Fb", "/a\\./b", "/a/.\\b", "/a%5C./b", "/a/./b%255c.")
         for target in targets:
             with self.subTest(target):
                 response = peer.request("GET", target, self.upstream.host())
@@ -146,6 +147,19 @@ class Framing(WireTest):
                 self.assertEqual(["Content-Type", "X-Content-Type-Options", "Date", "Content-Length"], response.names())
         self.assertEqual(200, peer.request("GET", "/a/.../b?x=/../", self.upstream.host()).status)
         self.assertEqual(["/a/.../b?x=/../"], self.upstream.targets())
+
+    def test_literal_dots_go_upstream_as_they_are(self):
+        peer = self.plain(source="127.1.4.2")
+        targets = ("/./x.deb", "/a/./b", "/.", "/a/.", "/./", "/a/././b/./", "/a%2Fb/./%63?x=/./", "/a//.//b")
+        for target in targets:
+            with self.subTest(target):
+                mark = self.proxy.mark()
+                self.assertEqual(200, peer.request("GET", target, self.upstream.host()).status)
+                path = urllib.parse.unquote(target.partition("?")[0])
+                self.assertEqual("allow", self.proxy.wait_request(mark, path=path)["audit"]["action"])
+        form = f"http://{self.upstream.host()}/a/./b"
+        self.assertEqual(200, peer.request("GET", form, self.upstream.host()).status)
+        self.assertEqual([*targets, "/a/./b"], self.upstream.targets())
 
     def test_malformed_chunks_never_become_a_request(self):
         for number, body in enumerate(("0x5\r\nhello\r\n0\r\n\r\n", "+5\r\nhello\r\n0\r\n\r\n", "5 \r\nhello\r\n0\r\n\r\n", "5\nhello\r\n0\r\n\r\n",

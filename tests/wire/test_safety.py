@@ -40,6 +40,43 @@ class Strict(WireTest):
         proxy = self.own_proxy({"proxy": {"strict_paths": True}})
         response = self.plain(proxy).request("GET", "/a/..;x/b", self.upstream.host())
         self.assertEqual((400, b"path contains dot segments\n"), (response.status, response.body))
+        for target in ("/.", "/a/./b", "/a/.;x/b", "/a/.%3Bx"):
+            with self.subTest(target):
+                self.assertEqual(200, self.plain().request("GET", target, self.upstream.host()).status)
+                self.assertEqual(400, self.plain(proxy).request("GET", target, self.upstream.host()).status)
+
+
+class Readings(WireTest):
+    """A path that origins read in different ways: what is handed out needs all of them, what refuses any."""
+    transforms = [allowlist(rules=[{"host": "*.test", "paths": ["/v1/*", "/./v1/*", "/*/w"]}], domains=["open.test"]),
+                  secrets({**secret(), "rules": [{"host": "*.test", "paths": ["/v1/*"]}]},
+                          {**secret(token="required-token-0123456789", require=True), "rules": [{"host": "open.test", "paths": ["/v2/*"]}]})]
+
+    def ask(self, target, host=None):
+        response = self.plain().request("GET", target, host or self.upstream.host(), [("Authorization", TOKEN)])
+        return response.status
+
+    def seen(self):
+        return [request.get("Authorization") for request in self.upstream.requests]
+
+    def test_handed_out_when_every_reading_matches(self):
+        for target in ("/v1/./a", "/v1/.", "/v1/./a%2Fb"):
+            self.assertEqual(200, self.ask(target))
+        self.assertEqual([KEY] * 3, self.seen())
+
+    def test_not_handed_out_when_one_reading_matches(self):
+        for target in ("/v1%2Fa", "/./v1%2Fa", "/./w", "/./v2/a"):
+            self.assertEqual(403, self.ask(target), target)
+        for target in ("/./v1/a", "/x/w"):
+            self.assertEqual(200, self.ask(target), target)
+        self.assertEqual([TOKEN, TOKEN], self.seen())
+
+    def test_required_when_one_reading_matches(self):
+        host = self.upstream.host("open.test")
+        for target in ("/v2/a", "/./v2/a", "/v2%2Fa"):
+            with self.subTest(target):
+                self.assertEqual(403, self.ask(target, host))
+        self.assertEqual(200, self.ask("/./v3/a", host))
 
 
 class SpecialAddresses(WireTest):
