@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
@@ -8,6 +9,7 @@
 #include <optional>
 
 #include "policy/config.h"
+#include "policy/deny_list.h"
 #include "policy/open_file.h"
 #include "policy/quote.h"
 #include "policy/yaml_reader.h"
@@ -261,6 +263,29 @@ void override_duration(const char* name, Duration& out) {
   }
 }
 
+/// A comma list; faults are those of the key, under the variable's name.
+void override_prefixes(const char* name, std::vector<std::string>& out) {
+  constexpr std::string_view kKey = "proxy.upstream_deny_cidrs";
+  constexpr std::string_view kBlanks = " \t\n\v\f\r";
+  const auto value = variable(name);
+  if (!value) return;
+  std::vector<std::string> entries;
+  for (std::size_t begin = 0; begin <= value->size();) {
+    const std::size_t end = std::min(value->find(',', begin), value->size());
+    std::string_view entry = std::string_view(*value).substr(begin, end - begin);
+    entry.remove_prefix(std::min(entry.find_first_not_of(kBlanks), entry.size()));
+    entry = entry.substr(0, entry.find_last_not_of(kBlanks) + 1);
+    entries.emplace_back(entry);
+    begin = end + 1;
+  }
+  try {
+    static_cast<void>(DenyList(entries));
+  } catch (const ConfigError& error) {
+    throw ConfigError(name + std::string(error.what()).substr(kKey.size()));
+  }
+  out = std::move(entries);
+}
+
 /// In the order that decides which of several faults is reported.
 void apply_environment(Config& config) {
   override_boolean("IRON_DNS_ENABLED", config.dns.enabled);
@@ -272,6 +297,7 @@ void apply_environment(Config& config) {
   override_integer("IRON_TLS_LEAF_CERT_EXPIRY_HOURS", "Atoi", config.tls.leaf_cert_expiry_hours);
   override_duration("IRON_PROXY_UPSTREAM_RESPONSE_HEADER_TIMEOUT",
                     config.proxy.upstream_response_header_timeout);
+  override_prefixes("IRON_PROXY_UPSTREAM_DENY_CIDRS", config.proxy.upstream_deny_cidrs);
   override_text("IRON_DNS_LISTEN", config.dns.listen);
   override_text("IRON_DNS_PROXY_IP", config.dns.proxy_ip);
   override_text("IRON_DNS_UPSTREAM_RESOLVER", config.dns.upstream_resolver);
@@ -282,6 +308,7 @@ void apply_environment(Config& config) {
   override_text("IRON_TLS_CA_CERT", config.tls.ca_cert);
   override_text("IRON_TLS_CA_KEY", config.tls.ca_key);
   override_text("IRON_METRICS_LISTEN", config.metrics.listen);
+  override_text("IRON_MANAGEMENT_LISTEN", config.management.listen);
   override_text("IRON_LOG_LEVEL", config.log.level);
 }
 

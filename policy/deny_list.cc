@@ -168,9 +168,20 @@ std::optional<DenyList::Hit> DenyList::check_as_loopback(const IpAddress& addres
   return hit;
 }
 
+/// The metadata service of a provider is denied with those of the others, at whatever address it is
+/// reached.
+std::optional<DenyList::Hit> DenyList::check_metadata(const IpAddress& address) const {
+  static const IpAddress kGoogle = IpAddress::parse("fd20:ce::254").value();
+  static const IpAddress kAmazon = IpAddress::parse("fd00:ec2::254").value();
+  static const IpAddress kShared = IpAddress::parse("169.254.169.254").value();
+  if (address != kGoogle || (!check_plain(kAmazon) && !check_plain(kShared))) return std::nullopt;
+  return Hit{address, address.text() + "/128"};
+}
+
 std::optional<DenyList::Hit> DenyList::check(const IpAddress& address) const {
   if (empty()) return std::nullopt;
   if (auto hit = check_plain(address)) return hit;
+  if (auto hit = check_metadata(address)) return hit;
   if (auto hit = check_as_loopback(address)) return hit;
   for (const IpAddress& embedded : embedded_addresses(address)) {
     if (auto hit = check_plain(embedded)) return hit;

@@ -38,6 +38,7 @@ class DenyList {
 
  private:
   std::optional<Hit> check_plain(const IpAddress& address) const;
+  std::optional<Hit> check_metadata(const IpAddress& address) const;
   std::optional<Hit> check_as_loopback(const IpAddress& address) const;
 
   std::vector<Prefix> prefixes_;

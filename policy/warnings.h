@@ -16,6 +16,7 @@ struct ConfigWarning {
     bool is_number = false;  ///< `text` is written without quotes
   };
   std::vector<Attribute> attributes;
+  bool once = false;  ///< once for each process: its operator may not be able to act on it
 };
 
 }  // namespace iron::policy

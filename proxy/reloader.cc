@@ -22,6 +22,14 @@ std::shared_ptr<const transforms::Pipeline> build_pipeline(
   return std::make_shared<const transforms::Pipeline>(config, used, warnings);
 }
 
+void write_warnings(Services& services, const std::vector<policy::ConfigWarning>& warnings) {
+  for (const policy::ConfigWarning& warning : warnings) {
+    // The attribute `reason` tells such warnings apart.
+    if (warning.once && !services.written_once.insert(warning.attributes[1].text).second) continue;
+    services.log.write(warning);
+  }
+}
+
 bool has_secrets(const policy::Config& config) {
   return std::any_of(
       config.transforms.begin(), config.transforms.end(),
@@ -108,7 +116,7 @@ void Reloader::load() {
   const Result<void> reopened = log.set_audit_path(loaded.log.audit_path);
   if (reopened.has_error()) throw policy::ConfigError(reopened.error().text);
 
-  for (const policy::ConfigWarning& warning : warnings) log.write(warning);
+  write_warnings(services_, warnings);
   const auto restart = policy::keys_needing_restart(running_->config, loaded);
   if (!restart.empty()) {
     log.write(Level::warn, "setting needs a restart",

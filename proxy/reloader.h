@@ -16,6 +16,8 @@ namespace iron::proxy {
 /// Builds the transforms of a configuration with this process's services.
 std::shared_ptr<const transforms::Pipeline> build_pipeline(
     const policy::Config& config, Services& services, std::vector<policy::ConfigWarning>& warnings);
+/// Writes the warnings, but none again that a process writes once.
+void write_warnings(Services& services, const std::vector<policy::ConfigWarning>& warnings);
 /// Whether real keys are put into requests at all.
 bool has_secrets(const policy::Config& config);
 tls::LeafOptions leaf_options(const policy::Config& config);

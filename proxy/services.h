@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -129,6 +130,8 @@ struct Services {
   std::atomic<std::uint64_t> released{0};
   RecordIds record_ids;
   RateLimit unused_tunnels;  ///< of `tunnel closed without a request`
+  /// Reasons of the warnings that are written once; used by the start, then by reloads alone.
+  std::set<std::string> written_once;
 
   Services(Log& log_in,
            SecretEnvironment& environment_in,

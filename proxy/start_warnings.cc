@@ -3,7 +3,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "policy/listen_address.h"
 
@@ -44,6 +48,21 @@ void add_start_warnings(const policy::Config& config,
   if (metrics->host.empty() || metrics->host == "0.0.0.0" || metrics->host == "::") {
     warn(warnings, "metrics.listen", "listens on every address; sandboxes may reach it");
   }
+}
+
+void warn_of_unsupported_variables(Log& log) {
+  constexpr std::string_view kPrefix = "IRON_RESPONSE_RETRY_";
+  std::vector<std::string> names;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const std::size_t equals = text.find('=');
+    if (!text.starts_with(kPrefix) || equals == text.npos || equals + 1 == text.size()) continue;
+    names.emplace_back(text.substr(0, equals));
+  }
+  if (names.empty()) return;
+  std::sort(names.begin(), names.end());
+  log.write(Level::warn, "not supported, ignored",
+            {{"names", std::span<const std::string>(names)}});
 }
 
 }  // namespace iron::proxy

@@ -4,6 +4,7 @@
 
 #include "policy/config.h"
 #include "policy/warnings.h"
+#include "proxy/log.h"
 
 namespace iron::proxy {
 
@@ -11,5 +12,9 @@ namespace iron::proxy {
 /// "Warnings at start"): a CA key or configuration that others can read, or reach through somebody
 /// else's link, and metrics on every address.
 void add_start_warnings(const policy::Config& config, std::vector<policy::ConfigWarning>& warnings);
+
+/// WARN `not supported, ignored` with the names of variables that ask for what this program does
+/// not do. Their values are not looked at.
+void warn_of_unsupported_variables(Log& log);
 
 }  // namespace iron::proxy

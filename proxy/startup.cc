@@ -1,9 +1,9 @@
 #include "proxy/startup.h"
 
 #include <malloc.h>
-#include <openssl/rand.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -108,7 +108,8 @@ void Startup::read_config() {
   policy::refuse_managed_mode(command_line_.enrollment_token);
   if (!config_.management.listen.empty() && command_line_.config.empty()) {
     throw policy::ConfigError(
-        "management.listen requires --config; /v1/reload has no file to re-read");
+        "management.listen requires --config in standalone mode; /v1/reload has no file to "
+        "re-read");
   }
   Log::Options options;
   options.level = *level;
@@ -133,7 +134,8 @@ void Startup::make_services() {
   services_->gate.set_limits(limits.max_connections, limits.max_connections_per_client);
   services_->body_budget.set_limit(limits.body_budget_bytes);
   std::uint64_t seed = 0;
-  RAND_bytes(reinterpret_cast<unsigned char*>(&seed), sizeof seed);
+  // Not from OpenSSL, which would take longer to wake up than all that stands before the listeners.
+  static_cast<void>(::getrandom(&seed, sizeof seed, 0));  // so few bytes it always has
   services_->record_ids.start(seed);
   snapshot_ = std::make_shared<Snapshot>();
 }
@@ -256,8 +258,11 @@ void Startup::make_server() {
 }
 
 void Startup::announce() {
-  for (const policy::ConfigWarning& warning : warnings_) log_->write(warning);
-  std::vector<Attribute> attributes = {{"dns_listen", config_.dns.listen},
+  write_warnings(*services_, warnings_);
+  warn_of_unsupported_variables(*log_);
+  std::string_view dns_listen = "disabled";
+  if (config_.dns.enabled) dns_listen = config_.dns.listen;
+  std::vector<Attribute> attributes = {{"dns_listen", dns_listen},
                                        {"http_listen", config_.proxy.http_listen},
                                        {"https_listen", config_.proxy.https_listen},
                                        {"metrics_listen", config_.metrics.listen}};
@@ -316,6 +321,9 @@ int Startup::run() {
                   {{"error", std::string_view("dns: server not started")}});
     }
     log_->write(Level::info, "iron-proxy stopped");
+    log_->flush(1000);
+    // Who shows the end of the log to somebody shows the fault.
+    return plain_error(failure.what + failure.reason);
   } catch (const StartFailed&) {
   }
   log_->flush(1000);

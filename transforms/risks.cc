@@ -59,6 +59,10 @@ bool Risks::covered(const policy::Rule& rule) const {
   });
 }
 
+void Risks::clear_text(const std::string& key) {
+  if (clear_texts_++ == 0) first_clear_text_ = key;
+}
+
 void Risks::report(std::vector<policy::ConfigWarning>& warnings) {
   if (has_allowlist_) {
     for (const auto& [rule, key] : secret_rules_) {
@@ -68,6 +72,12 @@ void Risks::report(std::vector<policy::ConfigWarning>& warnings) {
   for (const auto& [reason, keys] : reasons_) {
     warnings.push_back({"risky setting", {{"key", keys}, {"reason", reason}}});
   }
+  if (clear_texts_ == 0) return;
+  warnings.push_back({"risky setting",
+                      {{"key", first_clear_text_},
+                       {"reason", "the key may travel in clear text; require_tls prevents it"},
+                       {"entries", std::to_string(clear_texts_), true}},
+                      true});
 }
 
 }  // namespace iron::transforms

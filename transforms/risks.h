@@ -19,12 +19,16 @@ class Risks {
   void allowlist(const std::vector<policy::Rule>& rules);
   /// A rule that hands out a key; judged against the allowlist in report().
   void secret_rule(const policy::Rule& rule, const std::string& key);
+  /// An entry of `secrets` whose key may leave in clear text; reported once, with their number.
+  void clear_text(const std::string& key);
   void report(std::vector<policy::ConfigWarning>& warnings);
 
  private:
   bool covered(const policy::Rule& rule) const;
 
   std::vector<std::pair<std::string, std::string>> reasons_;  ///< reason, joined keys
+  std::string first_clear_text_;
+  std::size_t clear_texts_ = 0;
   std::vector<policy::Rule> allowed_;
   std::vector<std::pair<policy::Rule, std::string>> secret_rules_;
   bool has_allowlist_ = false;

@@ -199,8 +199,7 @@ void note_risks(const RawEntry& raw, const SecretEntry& entry, const BuildContex
   Risks& risks = context.risks;
   const std::string replace = raw.path + (raw.has_replace ? ".replace" : "");
   if (!entry.require_tls && !entry.rules.empty()) {
-    risks.add("the key may travel in clear text; require_tls prevents it",
-              raw.path + ".require_tls");
+    risks.clear_text(raw.path + ".require_tls");
   }
   if (!entry.injects()) {
     if (entry.match_headers.empty()) {

@@ -221,6 +221,35 @@ TEST_F(ConfigTest, TheEnvironmentWins) {
   EXPECT_TRUE(config.tls.sni_only());
 }
 
+TEST_F(ConfigTest, TheEnvironmentReplacesTheDenyList) {
+  environment_.set("IRON_PROXY_UPSTREAM_DENY_CIDRS", "10.1.2.3/8");
+  const std::vector<std::string> one = {"10.1.2.3/8"};
+  EXPECT_EQ(load("{}").proxy.upstream_deny_cidrs, one);
+  EXPECT_EQ(load("proxy: {upstream_deny_cidrs: []}").proxy.upstream_deny_cidrs, one);
+  EXPECT_EQ(load("proxy: {upstream_deny_cidrs: [1.2.3.4/32]}").proxy.upstream_deny_cidrs, one);
+  environment_.set("IRON_PROXY_UPSTREAM_DENY_CIDRS", " 10.0.0.0/8\t,::1/128 ");
+  const std::vector<std::string> two = {"10.0.0.0/8", "::1/128"};
+  EXPECT_EQ(load("{}").proxy.upstream_deny_cidrs, two);
+  environment_.set("IRON_PROXY_UPSTREAM_DENY_CIDRS", "");
+  EXPECT_EQ(load("{}").proxy.upstream_deny_cidrs.size(), 4U);
+}
+
+TEST_F(ConfigTest, TheEnvironmentNamesTheManagementAddress) {
+  environment_.set("IRON_MANAGEMENT_LISTEN", "127.0.0.1:1");
+  EXPECT_EQ(load("{}").management.listen, "127.0.0.1:1");
+  EXPECT_EQ(load("{}").management.api_key_env, "IRON_MANAGEMENT_API_KEY");
+  EXPECT_EQ(load("management: {listen: x, api_key_env: K}").management.listen, "127.0.0.1:1");
+  EXPECT_EQ(load("management: {listen: x, api_key_env: K}").management.api_key_env, "K");
+  environment_.set("IRON_MANAGEMENT_LISTEN", "");
+  EXPECT_EQ(load("management: {listen: x}").management.listen, "x");
+}
+
+TEST_F(ConfigTest, NamesTheFirstFaultOfTheEnvironment) {
+  environment_.set("IRON_PROXY_UPSTREAM_DENY_CIDRS", "x");
+  environment_.set("IRON_PROXY_UPSTREAM_RESPONSE_HEADER_TIMEOUT", "5");
+  EXPECT_EQ(load_fault("{}").substr(0, 43), "IRON_PROXY_UPSTREAM_RESPONSE_HEADER_TIMEOUT");
+}
+
 TEST_F(ConfigTest, NamesFaultsOfTheEnvironment) {
   const struct {
     const char *name, *value, *fault;
@@ -236,6 +265,16 @@ TEST_F(ConfigTest, NamesFaultsOfTheEnvironment) {
       {"IRON_TLS_LEAF_CERT_EXPIRY_HOURS", "99999999999999999999",
        "strconv.Atoi: parsing \"99999999999999999999\": value out of range"},
       {"IRON_PROXY_UPSTREAM_RESPONSE_HEADER_TIMEOUT", "5", "time: missing unit in duration \"5\""},
+      {"IRON_PROXY_UPSTREAM_DENY_CIDRS", ",", "empty CIDR entry"},
+      {"IRON_PROXY_UPSTREAM_DENY_CIDRS", " ", "empty CIDR entry"},
+      {"IRON_PROXY_UPSTREAM_DENY_CIDRS", "10.0.0.0/8,", "empty CIDR entry"},
+      {"IRON_PROXY_UPSTREAM_DENY_CIDRS", "10.0.0.0/8, 1.2.3.4",
+       "invalid CIDR \"1.2.3.4\": must be CIDR notation, e.g. 1.2.3.4/32 or ::1/128"},
+      {"IRON_PROXY_UPSTREAM_DENY_CIDRS", "x/8",
+       "invalid CIDR \"x/8\": netip.ParsePrefix(\"x/8\"): ParseAddr(\"x\"): unable to parse IP"},
+      {"IRON_PROXY_UPSTREAM_DENY_CIDRS", "1.2.3.4/33",
+       "invalid CIDR \"1.2.3.4/33\": netip.ParsePrefix(\"1.2.3.4/33\"): prefix length out of "
+       "range"},
   };
   for (const auto& row : cases) {
     Environment environment;

@@ -81,6 +81,19 @@ TEST(DenyList, UnspecifiedFollowsEitherLoopback) {
   check_rows(DenyList({"10.0.0.0/8"}), {{"::", nullptr, nullptr}, {"0.0.0.0", nullptr, nullptr}});
 }
 
+TEST(DenyList, MetadataServicesGoTogether) {
+  const char* google = "fd20:ce::254";
+  const Row denied_one{google, google, "fd20:ce::254/128"};
+  check_rows(DenyList(kDefault), {denied_one, {"fd20:ce::253", nullptr, nullptr}});
+  check_rows(DenyList({"169.254.0.0/16"}), {denied_one});
+  check_rows(DenyList({"::ffff:169.254.169.254/128"}), {denied_one});
+  check_rows(DenyList({"fd00:ec2::/32"}), {denied_one, {"169.254.169.254", nullptr, nullptr}});
+  check_rows(DenyList({"fd20::/16", "fd00:ec2::254/128"}), {{google, google, "fd20::/16"}});
+  for (const char* other : {"127.0.0.0/8", "169.254.170.0/24", "fd00:ec2::253/128", "::/128"}) {
+    check_rows(DenyList({other}), {{google, nullptr, nullptr}});
+  }
+}
+
 TEST(DenyList, NeverAcrossFamilies) {
   check_rows(DenyList({"0.0.0.0/0"}),
              {{"::1", nullptr, nullptr}, {"9.9.9.9", "9.9.9.9", "0.0.0.0/0"}});

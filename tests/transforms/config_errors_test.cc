@@ -207,8 +207,7 @@ TEST(ConfigWarnings, RisksNameTheirKeysOncePerReason) {
       rig.risks(),
       ::testing::UnorderedElementsAre(
           "transforms[0].config.warn: warn lets every request pass, matched or not",
-          at + "[0].require_tls, " + at +
-              "[2].require_tls: the key may travel in clear text; require_tls prevents it",
+          at + "[0].require_tls: the key may travel in clear text; require_tls prevents it (2)",
           at + "[0].replace.match_headers: without match_headers the key is put into any header",
           at + "[0].replace.proxy_value: the token is shorter than 16 characters",
           at + "[0].replace.proxy_value: the token is part of another token",

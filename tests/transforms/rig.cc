@@ -49,7 +49,9 @@ std::vector<std::string> Rig::risks() {
   std::vector<std::string> out;
   for (const policy::ConfigWarning& warning : warnings) {
     if (warning.message != "risky setting") continue;
-    out.push_back(warning.attributes.at(0).text + ": " + warning.attributes.at(1).text);
+    const std::string count =
+        warning.attributes.size() > 2 ? " (" + warning.attributes[2].text + ")" : "";
+    out.push_back(warning.attributes.at(0).text + ": " + warning.attributes.at(1).text + count);
   }
   return out;
 }

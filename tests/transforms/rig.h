@@ -29,7 +29,8 @@ class Rig {
   Pipeline& pipeline();
   /// The text of the ConfigError that building gives; empty if it works.
   std::string build_error();
-  /// The reasons and keys of the `risky setting` warnings, `KEYS: REASON`.
+  /// The reasons and keys of the `risky setting` warnings, `KEYS: REASON`, or `KEY: REASON
+  /// (NUMBER)`.
   std::vector<std::string> risks();
 
   /// Prepares the exchange for `METHOD TARGET` to `host` with these `Name: value` fields.

@@ -81,9 +81,21 @@ class CommandLine(WireTest):
         for name, value, error in (("IRON_PROXY_MAX_REQUEST_BODY_BYTES", "x", 'strconv.ParseInt: parsing "x": invalid syntax'),
                                    ("IRON_TLS_CERT_CACHE_SIZE", "0x10", 'strconv.Atoi: parsing "0x10": invalid syntax'),
                                    ("IRON_PROXY_UPSTREAM_RESPONSE_HEADER_TIMEOUT", "5", 'time: missing unit in duration "5"'),
+                                   ("IRON_PROXY_UPSTREAM_DENY_CIDRS", ",", "empty CIDR entry"),
+                                   ("IRON_PROXY_UPSTREAM_DENY_CIDRS", "10.0.0.0/8, 1.2.3.4", 'invalid CIDR "1.2.3.4": must be CIDR notation, e.g. 1.2.3.4/32 or ::1/128'),
                                    ("IRON_DNS_ENABLED", "x", 'strconv.ParseBool: parsing "x": invalid syntax')):
             with self.subTest(name):
                 self.assertEqual((1, "", f"error: {name}: {error}\n"), self.run_binary(env={name: value}))
+
+    def test_management_by_environment_alone(self):
+        tls = {"IRON_DNS_ENABLED": "0", "IRON_TLS_MODE": "sni-only", "IRON_MANAGEMENT_LISTEN": "127.0.0.1:0"}
+        error = "management.listen requires --config in standalone mode; /v1/reload has no file to re-read"
+        self.assertEqual((1, "", f"error: {error}\n"), self.run_binary(env=tls))
+        path = self.write("{}\n")
+        error = 'management.api_key_env "IRON_MANAGEMENT_API_KEY" is not set in the environment'
+        self.assertEqual((1, "", f"error: {error}\n"), self.run_binary("-config", path, env=tls))
+        path = self.write("management: {api_key_env: OTHER_KEY}\n")
+        self.assertEqual((1, "", 'error: management.api_key_env "OTHER_KEY" is not set in the environment\n'), self.run_binary("-config", path, env=tls))
 
     def test_transform_faults_are_records(self):
         for transforms, error in (("[{name: nope}]", r'unknown transform \"nope\": unknown transform: \"nope\"'),

@@ -342,7 +342,25 @@ class MoreListeners(WireTest):
     def test_dns_can_be_off(self):
         proxy = self.own_proxy({"dns": {"enabled": False, "proxy_ip": None}})
         self.assertEqual([], proxy.addresses["dns"])
+        record = proxy.wait_record("iron-proxy starting")
+        self.assertEqual(["dns_listen", "disabled"], [list(record)[3], record["dns_listen"]])
+        proxy = self.own_proxy({"dns": {"enabled": False, "proxy_ip": None, "listen": "no address at all"}})
+        self.assertEqual("disabled", proxy.wait_record("iron-proxy starting")["dns_listen"])
         self.assertEqual(200, self.plain(proxy).request("GET", "/", self.upstream.host()).status)
+
+    def test_variables_of_later_releases(self):
+        environment = {"IRON_RESPONSE_RETRY_URL": "http://value.test", "IRON_RESPONSE_RETRY_A": "1", "IRON_RESPONSE_RETRY_EMPTY": "", "IRON_RESPONSE": "1"}
+        proxy = self.own_proxy(env=environment)
+        record = proxy.wait_record("not supported, ignored")
+        self.assertEqual(("WARN", ["IRON_RESPONSE_RETRY_A", "IRON_RESPONSE_RETRY_URL"]), (record["level"], record["names"]))
+        self.assertNotIn("value.test", proxy.text())
+        self.assertEqual(200, self.plain(proxy).request("GET", "/", self.upstream.host()).status)
+        self.assertEqual([], self.own_proxy(env={"IRON_RESPONSE_RETRY_EMPTY": ""}).records("not supported, ignored"))
+
+    def test_the_deny_list_by_variable(self):
+        proxy = self.own_proxy(env={"IRON_PROXY_UPSTREAM_DENY_CIDRS": "10.0.0.0/8, 127.0.0.0/8"})
+        self.assertEqual(["10.0.0.0/8", "127.0.0.0/8"], proxy.wait_record("upstream deny list active")["cidrs"])
+        self.assertEqual(502, self.plain(proxy).request("GET", "/denied", self.upstream.host()).status)
 
     def test_all_addresses(self):
         proxy = self.own_proxy({"proxy": {"http_listen": ":0"}})
@@ -370,6 +388,7 @@ class MoreListeners(WireTest):
                 self.assertEqual(1, failed.exception.code)
                 self.assertIn(f'"msg":"fatal error","error":"{prefix} {address}: bind: address already in use"', failed.exception.text)
                 self.assertIn('"msg":"iron-proxy stopped"', failed.exception.text)
+                self.assertEqual(f"error: {prefix} {address}: bind: address already in use", failed.exception.text.splitlines()[-1])
                 self.assertNotIn("proxy starting", failed.exception.text)
                 self.assertEqual(block == "dns", "dns shutdown error" in failed.exception.text)
 

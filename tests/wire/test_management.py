@@ -95,11 +95,33 @@ class Api(Managed):
         self.rewrite(proxy, {"proxy": {"max_request_body_bytes": 10}, "transforms": [allowlist("*.test"), secrets(secret(match_body=True))]})
         self.assertEqual(200, self.call(proxy).status)
         self.assertEqual(413, self.plain(proxy).request("POST", "/", self.upstream.host(), body=b"x" * 11).status)
-        self.rewrite(proxy, {"proxy": {"upstream_response_header_timeout": "100ms"}})
+        self.rewrite(proxy, {"proxy": {"upstream_response_header_timeout": "0.1s"}})
         self.assertEqual(200, self.call(proxy).status)
         self.upstream.routes["/silent"] = lambda connection, request: connection.sock.recv(1) and None
         self.assertEqual(502, self.plain(proxy).request("GET", "/silent", self.upstream.host()).status)
-        self.assertEqual("net/http: timeout awaiting response headers", proxy.wait_request(path="/silent")["error"])
+        self.assertEqual("net/http: timeout awaiting response headers (proxy.upstream_response_header_timeout 100ms)", proxy.wait_request(path="/silent")["error"])
+
+    def test_keys_in_clear_text_are_named_once_for_each_process(self):
+        entries = [secret(token=f"{number}-{TOKEN}") for number in range(3)]
+        proxy = self.own_proxy({"transforms": [allowlist("*.test"), secrets(*entries), secrets(secret() | {"require_tls": True}, secret())]})
+        record = proxy.wait_record("risky setting", lambda record: "clear text" in record["reason"])
+        self.assertEqual(["time", "level", "msg", "key", "reason", "entries"], list(record))
+        self.assertEqual(("transforms[1].config.secrets[0].require_tls", 4), (record["key"], record["entries"]))
+        for transforms in ([allowlist("*.test"), secrets(*entries)], [allowlist("*.test"), secrets(secret())]):
+            mark = proxy.mark()
+            self.rewrite(proxy, {"transforms": transforms})
+            self.assertEqual(200, self.call(proxy).status)
+            proxy.wait_record("management reload succeeded", after=mark)
+        self.assertEqual(1, len([record for record in proxy.records("risky setting") if "require_tls" in record["reason"]]))
+        # One that the start had no reason for is written at the reload that brings it, and then no more.
+        proxy = self.own_proxy({"transforms": [allowlist("*.test")]})
+        for _ in range(2):
+            mark = proxy.mark()
+            self.rewrite(proxy, {"transforms": [allowlist("*.test"), secrets(*entries)]})
+            self.assertEqual(200, self.call(proxy).status)
+            proxy.wait_record("management reload succeeded", after=mark)
+        found = [record for record in proxy.records("risky setting") if "require_tls" in record["reason"]]
+        self.assertEqual([3], [record["entries"] for record in found])
 
     def test_what_needs_a_restart_is_named(self):
         proxy = self.own_proxy()

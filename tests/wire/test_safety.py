@@ -18,6 +18,14 @@ class Explained(WireTest):
         self.assertEqual("X-Iron-Proxy-Reason", name)
         self.assertTrue(value.startswith("allowlist: "), value)
 
+    def test_a_passed_header_timeout_names_its_key(self):
+        proxy = self.own_proxy({"proxy": {"upstream_response_header_timeout": "250ms"}})
+        self.upstream.routes["/mute"] = lambda connection, request: connection.read_to_end() and "end"
+        response = self.plain(proxy).request("GET", "/mute", self.upstream.host())
+        text = "net/http: timeout awaiting response headers (proxy.upstream_response_header_timeout 250ms)"
+        self.assertEqual((502, "upstream: " + text), (response.status, response.get("X-Iron-Proxy-Reason")))
+        self.assertEqual(text, proxy.wait_request(path="/mute")["error"])
+
     def test_answers_of_the_origin_carry_none(self):
         self.assertIsNone(self.plain().request("GET", "/", self.upstream.host()).get("X-Iron-Proxy-Reason"))
 

@@ -76,7 +76,7 @@ class Timeouts(WireTest):
     def test_no_answer_head(self):
         self.upstream.routes["/mute"] = lambda connection, request: connection.read_to_end() and "end"
         self.assertEqual(502, self.plain().request("GET", "/mute", self.upstream.host()).status)
-        self.assertEqual("net/http: timeout awaiting response headers", self.proxy.wait_request(path="/mute")["error"])
+        self.assertEqual("net/http: timeout awaiting response headers (proxy.upstream_response_header_timeout 500ms)", self.proxy.wait_request(path="/mute")["error"])
 
     def test_the_body_has_no_such_limit(self):
         gate = threading.Event()
