@@ -13,6 +13,7 @@ enum class Fault {
   body_too_large,  ///< a body that must be read whole is above its limit: 413 or 502
   no_budget,       ///< all memory for bodies is in use: 503
   bad_request,     ///< the client broke the framing in mid-body: 400 or close
+  header_timeout,  ///< the upstream gave no head in time: 502, and the client may be told so
 };
 
 /// Failure of an operation on the request path. `text` is what the record's `error` says: it tells

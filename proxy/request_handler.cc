@@ -117,9 +117,9 @@ policy::DotSegments RequestHandler::dot_segments() const {
 
 /// Text of the record's `error` for what is refused before policy, empty if nothing is.
 std::string_view RequestHandler::refusal_before_policy() {
-  const transforms::Exchange& ex = exchange();
+  transforms::Exchange& ex = exchange();
   if (ex.authority.host.empty()) return "missing Host header";
-  if (policy::has_dot_segments(ex.path, dot_segments())) return "path contains dot segments";
+  if (ex.refuses_dot_segments(dot_segments())) return "path contains dot segments";
   if (session_.over_tls() && ex.authority.host != session_.client().stream().server_name()) {
     worker_.services().log.write(Level::warn, "SNI/Host mismatch",
                                  {{"sni", session_.client().stream().sni()}, {"host", host_text_}});
@@ -323,7 +323,9 @@ Task<bool> RequestHandler::answer_failure(Error error) {
     co_return false;
   }
   std::string reason;
-  if (config().proxy.explain_denials) reason = "upstream: failed";
+  if (config().proxy.explain_denials) {
+    reason = error.fault == Fault::header_timeout ? "upstream: " + error.text : "upstream: failed";
+  }
   if (error.fault == Fault::body_too_large || error.fault == Fault::no_budget) {
     const bool budget = error.fault == Fault::no_budget;
     // What was held must not be kept from others while this client takes its answer.

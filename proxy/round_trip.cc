@@ -172,8 +172,12 @@ Task<RoundTrip::Step> RoundTrip::sleep() {
     co_return fail_with("client gone", Fault::client_gone);
   }
   reply_.timed_out = true;
-  co_return fail_with(upload_.finished() ? "net/http: timeout awaiting response headers"
-                                         : "write: i/o timeout");
+  if (!upload_.finished()) co_return fail_with("write: i/o timeout");
+  co_return fail_with(
+      "net/http: timeout awaiting response headers "
+      "(proxy.upstream_response_header_timeout " +
+          policy::format_duration(rules_.header_timeout) + ")",
+      Fault::header_timeout);
 }
 
 }  // namespace iron::proxy
