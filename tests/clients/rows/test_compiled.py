@@ -104,7 +104,7 @@ class Cargo(ClientTest):
 
 
 class Maven(ClientTest):
-    """A repository of one's own. Maven sends credentials when it is asked for them."""
+    """A repository of one's own. Maven and Gradle send credentials when they are asked for them."""
 
     require = None
     GET = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:get"
@@ -129,3 +129,13 @@ class Maven(ClientTest):
         self.client(*command, f"-DremoteRepositories=mine::default::{self.url}/maven", env=env)
         self.assertEqual(b"not really a jar", read(self.path("repository/test/up/demo/1.0/demo-1.0.jar")))
         self.denied("403", *command[:-1], "-Dartifact=test.up:other:1.0", f"-DremoteRepositories=mine::default::{self.denied_url}/maven", env=env)
+
+    def test_gradle(self):
+        self.needs("gradle")
+        host, port = self.proxy.tunnel
+        self.write("settings.gradle", "")
+        self.write("build.gradle", "apply plugin: 'java'\nrepositories { maven { url System.getenv('REPOSITORY'); credentials { username 'user'; password System.getenv('API_KEY') } } }\n"
+                   "dependencies { compile 'test.up:demo:1.0' }\ntask fetch { doLast { configurations.compile.files.each { println it.name } } }\n")
+        command = ["gradle", "--no-daemon", "-q", *self.java_trust(), f"-Dhttps.proxyHost={host}", f"-Dhttps.proxyPort={port}", "fetch"]
+        self.assertIn("demo-1.0.jar", self.client(*command, env={"REPOSITORY": self.url + "/maven"}).splitlines())
+        self.denied("403", *command, env={"REPOSITORY": self.denied_url + "/maven"})
