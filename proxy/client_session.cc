@@ -29,6 +29,7 @@ ClientSession::ClientSession(Worker& worker, int descriptor, Entry entry, const 
       entry_(entry),
       peer_(peer),
       remote_address_(peer.address.text_with_port(peer.port)),
+      recorded_(worker.recorder().batch()),
       input_share_(worker.services().body_budget) {
   const int one = 1;
   ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -77,6 +78,7 @@ std::unique_ptr<ClientSession> ClientSession::make(Worker& worker,
 
 Task<void> ClientSession::own_and_run(std::unique_ptr<ClientSession> session) {
   co_await session->run();
+  co_await session->recorded();  // the end of the connection tells, too
 }
 
 /// Flat on purpose: while a tunnel idles, the frames below this one are those of serve_http alone.
@@ -199,12 +201,14 @@ Task<Io> ClientSession::read_more(std::size_t limit) {
 }
 
 Task<bool> ClientSession::send(std::string_view bytes) {
+  co_await recorded_;
   const policy::Duration stall = worker_.snapshot()->config.proxy.limits.stall_timeout;
   const bool sent = co_await write_all(client_, pause_, bytes, stall);
   co_return sent;
 }
 
 Task<void> ClientSession::linger() {
+  co_await recorded_;
   client_.stream().end_writing();
   pause_.set_timeout(kLinger);
   if (!input_.held()) input_ = worker_.buffers().take(BufferPool::kSmall);
@@ -251,7 +255,8 @@ bool ClientSession::abandoned() {
 }
 
 Arrival ClientSession::arrival() {
-  return {.address = peer_.address,
+  return {.recorded = recorded_,
+          .address = peer_.address,
           .remote_addr = remote_address_,
           .sni = over_tls() ? std::string_view(client_.stream().sni()) : std::string_view(),
           .tls = tls_info(),

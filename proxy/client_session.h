@@ -70,7 +70,11 @@ class ClientSession final : public Abandonment, public LongSleep {
   Task<bool> await_bytes(policy::Duration timeout);
   /// Reads more into input(), which grows up to `limit`. Io::error when input is full.
   Task<Io> read_more(std::size_t limit);
+  /// Sends all of it; what this session recorded has left before. False: the client is gone, or
+  /// took nothing for too long.
   Task<bool> send(std::string_view bytes);
+  /// To be awaited before anything tells the client that an answer is over, unless send() does.
+  RecordBatch::Wait& recorded() { return recorded_; }
   /// Ends our side and reads what is on its way, so that a last answer is not destroyed by a reset.
   Task<void> linger();
 
@@ -125,6 +129,7 @@ class ClientSession final : public Abandonment, public LongSleep {
   Entry entry_;
   Peer peer_;
   std::string remote_address_;
+  RecordBatch::Wait recorded_;
   std::unique_ptr<Tunnel> tunnel_;
   Connection* upstream_ = nullptr;
   OwnUpstreams own_upstreams_;

@@ -241,6 +241,7 @@ Task<bool> serve_http(ClientSession& session) {
     arrived = co_await await_next_request(session, silence);
   }
   if (next == Next::tunnel) co_return true;
+  co_await session.recorded();
   if (session.over_tls() && !session.client().stream().abandoned()) {
     session.client().stream().end_writing();
   }

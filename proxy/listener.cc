@@ -229,26 +229,29 @@ void Acceptor::take(Worker& worker, BoundSocket connection, const ClientSession:
       ClientSession::launch(worker, std::move(connection), entry_, peer);
       return;
     }
-    refuse(connection.get());
-    connection = BoundSocket();
-    record_refusal(worker, peer);
+    Log& log = services_.log;
+    auto failed = [&log](std::exception_ptr failure) { log.session_failed(failure); };
+    iron::proxy::start(turn_away(worker, std::move(connection), peer), failed);
   } catch (const std::bad_alloc&) {
     // The connection is closed, and the next one may find memory.
   }
 }
 
-void Acceptor::record_refusal(Worker& worker, const ClientSession::Peer& peer) {
+/// Over the connection limit: a record, and an answer where the protocol is HTTP for certain.
+Task<void> Acceptor::turn_away(Worker& worker, BoundSocket connection, ClientSession::Peer peer) {
   const std::string remote = peer.address.text_with_port(peer.port);
-  const Arrival arrival{.address = peer.address, .remote_addr = remote};
+  RecordBatch::Wait recorded(worker.recorder().batch());
+  const Arrival arrival{.recorded = recorded, .address = peer.address, .remote_addr = remote};
   Refusal refusal;
   refusal.status = entry_ == Entry::http ? 503 : 400;
   refusal.error = "connection limit reached";
   worker.recorder().refusal(arrival, refusal);
+  co_await recorded;
+  if (entry_ == Entry::http) refuse(connection.get());
 }
 
-/// Over the connection limit: an answer where the protocol is HTTP for certain, as far as it fits.
+/// As far as it fits.
 void Acceptor::refuse(int descriptor) {
-  if (entry_ != Entry::http) return;
   const std::string answer = closing_answer("503 Service Unavailable");
   (void)::send(descriptor, answer.data(), answer.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   ::shutdown(descriptor, SHUT_WR);

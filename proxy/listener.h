@@ -65,8 +65,8 @@ class Acceptor {
   struct PerWorker;
   void accept_one(PerWorker& own);
   void take(Worker& worker, BoundSocket connection, const ClientSession::Peer& peer);
-  void refuse(int descriptor);
-  void record_refusal(Worker& worker, const ClientSession::Peer& peer);
+  Task<void> turn_away(Worker& worker, BoundSocket connection, ClientSession::Peer peer);
+  static void refuse(int descriptor);
   void pause_accepting(PerWorker& own, int error);
   bool short_of_descriptors(PerWorker& own) const;
 

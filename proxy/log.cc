@@ -119,6 +119,8 @@ std::string& thread_line() {
   return line;
 }
 
+thread_local std::string* thread_records = nullptr;
+
 }  // namespace
 
 Log::Log(const Options& options) : options_(options) {
@@ -150,7 +152,10 @@ void Log::session_failed(const std::exception_ptr& failure) noexcept {
   }
 }
 
-void Log::prepare_thread() { thread_line().reserve(kThreadLine); }
+void Log::prepare_thread(std::string* records) {
+  thread_line().reserve(kThreadLine);
+  thread_records = records;
+}
 
 void Log::start() { writer_->start(); }
 
@@ -170,7 +175,7 @@ void Log::write(Level level, std::string_view message, std::span<const Attribute
     std::visit(AppendValue{line}, attribute.value);
   }
   line += "}\n";
-  writer_->append(LogWriter::Channel::operational, line);
+  writer_->append(line, thread_records);
 }
 
 void Log::write(const policy::ConfigWarning& warning) {
@@ -186,11 +191,13 @@ void Log::write(const policy::ConfigWarning& warning) {
     }
   }
   line += "}\n";
-  writer_->append(LogWriter::Channel::operational, line);
+  writer_->append(line, thread_records);
 }
 
 void Log::request_record(Level level, std::string_view line) {
-  if (enabled(level)) writer_->append(LogWriter::Channel::requests, line);
+  if (!enabled(level)) return;
+  std::string lines(line);
+  writer_->write(lines, nullptr);
 }
 
 void Log::guard(std::shared_ptr<const transforms::KeyNet> net) { writer_->guard(std::move(net)); }

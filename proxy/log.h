@@ -27,8 +27,8 @@ struct Attribute {
 };
 
 /// Writes JSON lines: operational records to stderr, request records to stderr or `log.audit_path`.
-/// Lines go whole into a bounded buffer; one writer thread drains it, so that a slow or dead reader
-/// never blocks a worker (docs/records.md). Thread safe.
+/// A slow or dead reader never blocks a worker: what it does not take waits in a bounded buffer,
+/// which one thread empties (docs/records.md). Thread safe.
 class Log {
  public:
   struct Options {
@@ -57,11 +57,15 @@ class Log {
   /// Memory ran out or an invariant broke, and a session ended by that exception. Never throws.
   void session_failed(const std::exception_ptr& failure) noexcept;
   /// Makes what write() keeps for each thread; then it needs nothing that the C library aborts
-  /// without.
-  void prepare_thread();
+  /// without. `records`: where this thread keeps request lines that it has not handed over yet, so
+  /// that write() puts them in front of its own line where both go the same way.
+  void prepare_thread(std::string* records = nullptr);
 
-  /// A rendered request record (one line with its line feed). `level` filters.
+  /// A rendered request record (one line with its line feed) that nobody waits for. `level`
+  /// filters.
   void request_record(Level level, std::string_view line);
+  /// What request lines that are waited for go through.
+  LogWriter& writer() { return *writer_; }
   /// True while the buffer is full and `log.when_full` is `wait`: new requests are to wait.
   bool full() const { return full_.load(std::memory_order_relaxed); }
 

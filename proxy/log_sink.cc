@@ -4,10 +4,12 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <span>
 #include <utility>
 
 namespace iron::proxy {
@@ -25,6 +27,10 @@ int reopen_nonblocking(int descriptor) {
   return ::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | O_APPEND);
 }
 
+void mask_keys(const LogSink::Nets& nets, std::span<char> bytes) {
+  for (const auto& net : nets) net->mask(bytes);
+}
+
 }  // namespace
 
 LogSink::LogSink(int descriptor, Ownership ownership)
@@ -34,7 +40,7 @@ LogSink::LogSink(int descriptor, Ownership ownership)
   if (S_ISSOCK(info.st_mode)) {
     kind_ = Kind::socket;
   } else if (S_ISFIFO(info.st_mode) || ::isatty(descriptor) == 1) {
-    kind_ = Kind::polled;
+    kind_ = Kind::nowait;
     if (owned_) {
       kind_ = Kind::nonblocking;
     } else if (const int own = reopen_nonblocking(descriptor); own >= 0) {
@@ -67,14 +73,11 @@ void LogSink::put_report(std::string line) {
   queue_.insert(place, {std::move(line), true, true});
 }
 
-void LogSink::mask_keys(const Nets& nets) {
+LogSink::Progress LogSink::drain(const Nets& nets, std::size_t limit, Attempt attempt) {
   for (auto chunk = queue_.rbegin(); chunk != queue_.rend() && !chunk->masked; ++chunk) {
-    for (const auto& net : nets) net->mask(chunk->bytes);
+    mask_keys(nets, chunk->bytes);
     chunk->masked = true;
   }
-}
-
-LogSink::Progress LogSink::drain(std::size_t limit, Attempt attempt) {
   Progress progress;
   if (failing_ && attempt == Attempt::when_due && Clock::now() < retry_at_) return progress;
   while (!queue_.empty() && progress.settled < limit) {
@@ -106,8 +109,32 @@ LogSink::Progress LogSink::drain(std::size_t limit, Attempt attempt) {
   return progress;
 }
 
-long LogSink::write_some(const char* data, std::size_t size) const {
+LogSink::Progress LogSink::write(const Nets& nets, std::string& lines) {
+  mask_keys(nets, lines);
+  Progress progress;
+  while (progress.settled < lines.size()) {
+    const std::size_t written = progress.settled;
+    const long count = write_some(lines.data() + written, lines.size() - written);
+    if (count >= 0) {
+      progress.settled += static_cast<std::size_t>(count);
+      continue;
+    }
+    if (errno == EINTR) continue;
+    progress.blocked = errno == EAGAIN || errno == EWOULDBLOCK;
+    mid_line_ = written > 0 && lines[written - 1] != '\n';
+    Chunk& rest = queue_.emplace_back();
+    rest.bytes.swap(lines);
+    rest.masked = true;
+    offset_ = written;
+    if (!progress.blocked) give_up(progress);
+    break;
+  }
+  return progress;
+}
+
+long LogSink::write_some(const char* data, std::size_t size) {
   if (kind_ == Kind::socket) return ::send(descriptor_, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (kind_ == Kind::nowait) return write_without_waiting(data, size);
   if (kind_ == Kind::polled) {
     pollfd ready{descriptor_, POLLOUT, 0};
     if (::poll(&ready, 1, 0) == 0) {
@@ -117,6 +144,16 @@ long LogSink::write_some(const char* data, std::size_t size) const {
     return ::write(descriptor_, data, std::min(size, kPromisedBytes));
   }
   return ::write(descriptor_, data, size);
+}
+
+/// For a pipe that may not be opened again: newer kernels refuse a write that would wait.
+long LogSink::write_without_waiting(const char* data, std::size_t size) {
+  const iovec part{const_cast<char*>(data), size};
+  const long count = ::pwritev2(descriptor_, &part, 1, -1, RWF_NOWAIT);
+  if (count >= 0 || (errno != EOPNOTSUPP && errno != ENOSYS && errno != EPERM)) return count;
+  kind_ = Kind::polled;
+  errno = EAGAIN;
+  return -1;
 }
 
 void LogSink::give_up(Progress& progress) {

@@ -13,7 +13,8 @@ namespace iron::proxy {
 
 /// One descriptor that log lines leave through, with the lines on their way to it. Never blocks on
 /// a pipe, terminal or socket that is not read. A line that was begun is finished before anything
-/// else is written, also after a failure in between. Used by the writer thread alone.
+/// else is written, also after a failure in between. Used by one thread at a time: who does is
+/// LogWriter's matter.
 class LogSink {
  public:
   using Clock = std::chrono::steady_clock;
@@ -37,12 +38,16 @@ class LogSink {
   /// lost.
   void put_report(std::string line);
   using Nets = std::vector<std::shared_ptr<const transforms::KeyNet>>;
-  /// Masks the keys in what was put since the last call. To be called before drain().
-  void mask_keys(const Nets& nets);
-  /// Writes what the descriptor takes, about `limit` bytes at most. While failing nothing happens
-  /// before retry_at(), unless `attempt` is `now`.
+  /// Masks the keys of `nets` in what was put, then writes what the descriptor takes, about `limit`
+  /// bytes at most. While failing nothing happens before retry_at(), unless `attempt` is `now`.
   enum class Attempt { when_due, now };
-  Progress drain(std::size_t limit, Attempt attempt);
+  Progress drain(const Nets& nets, std::size_t limit, Attempt attempt);
+  /// Does so with `lines`, without a way through the queue, which must be empty, and the sink not
+  /// failing. What the descriptor does not take now is queued, and `lines` may be empty then.
+  Progress write(const Nets& nets, std::string& lines);
+  /// Whether drain() and write() return at once, so that a worker may call them. If not, somebody
+  /// else's write to the same pipe can make ours wait, and the log's own thread has to do it.
+  bool never_waits() const { return kind_ != Kind::polled; }
 
   bool failing() const { return failing_; }
   Clock::time_point retry_at() const { return retry_at_; }
@@ -50,14 +55,15 @@ class LogSink {
   int descriptor() const { return descriptor_; }
 
  private:
-  enum class Kind { plain, nonblocking, socket, polled };
+  enum class Kind { plain, nonblocking, socket, nowait, polled };
   struct Chunk {
     std::string bytes;
     bool report = false;
     bool masked = false;
   };
 
-  long write_some(const char* data, std::size_t size) const;
+  long write_some(const char* data, std::size_t size);
+  long write_without_waiting(const char* data, std::size_t size);
   void give_up(Progress& progress);
 
   int descriptor_;

@@ -23,7 +23,28 @@ void block_signals() {
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
 
+std::uint64_t count_lines(std::string_view lines) {
+  return static_cast<std::uint64_t>(std::count(lines.begin(), lines.end(), '\n'));
+}
+
 }  // namespace
+
+class LogWriter::Turn {
+ public:
+  Turn(std::unique_lock<std::mutex>& lock, Stream& stream) : lock_(lock), stream_(stream) {
+    stream_.busy = true;
+    lock_.unlock();
+  }
+  ~Turn() {
+    lock_.lock();
+    stream_.busy = false;
+  }
+  Turn(const Turn&) = delete;
+
+ private:
+  std::unique_lock<std::mutex>& lock_;
+  Stream& stream_;
+};
 
 LogWriter::LogWriter(Options options, std::atomic<bool>& full)
     : options_(std::move(options)), full_(full) {
@@ -48,45 +69,162 @@ LogWriter::~LogWriter() {
   thread_.join();
 }
 
-void LogWriter::append(Channel channel, std::string_view line) {
+void LogWriter::append(std::string_view line, std::string* before) {
   bool wake = false;
   {
     const std::lock_guard lock(mutex_);
-    // In-flight requests still write their records while new ones wait, so `wait` has a margin.
-    const std::size_t limit = options_.buffer_bytes * (options_.drop_when_full ? 1 : 2);
-    if (buffered_ + line.size() > limit) {
-      ++lost_;
-      dropping_ = true;
-      return;
-    }
-    Stream& stream = channel == Channel::requests ? *requests_ : *streams_.front();
-    try {
-      append_to(stream.pending, line);
-    } catch (const std::bad_alloc&) {
-      ++lost_;
-      return;
-    }
-    stream.appended += line.size();
-    const bool crossed = buffered_ < kBatchBytes && buffered_ + line.size() >= kBatchBytes;
+    const std::size_t held = buffered_;
+    if (before != nullptr && requests_ == streams_.front()) append_lines(*requests_, *before);
+    append_line(*streams_.front(), line);
+    if (buffered_ == held) return;
+    const bool crossed = held < kBatchBytes && buffered_ >= kBatchBytes;
     wake = std::exchange(sleeping_, false) || crossed;
-    buffered_ += line.size();
-    if (!options_.drop_when_full && buffered_ >= options_.buffer_bytes) full_ = true;
   }
   if (wake) wake_.notify_one();
 }
 
-void LogWriter::append_to(std::deque<std::string>& pending, std::string_view line) {
-  if (pending.empty() || pending.back().size() + line.size() > kChunkBytes) {
-    if (spare_.empty()) {
-      pending.emplace_back();
-    } else {
-      pending.push_back(std::move(spare_.back()));
-      spare_.pop_back();
+void LogWriter::append_line(Stream& stream, std::string_view line) {
+  // In-flight requests still write their records while new ones wait, so `wait` has a margin.
+  const std::size_t limit = options_.buffer_bytes * (options_.drop_when_full ? 1 : 2);
+  if (buffered_ + line.size() > limit) {
+    ++lost_;
+    dropping_ = true;
+    return;
+  }
+  std::deque<std::string>& pending = stream.pending;
+  try {
+    if (pending.empty() || pending.back().size() + line.size() > kChunkBytes) {
+      if (spare_.empty()) {
+        pending.emplace_back();
+      } else {
+        pending.push_back(std::move(spare_.back()));
+        spare_.pop_back();
+      }
+    }
+    std::string& chunk = pending.back();
+    if (chunk.empty()) chunk.reserve(std::max(kChunkBytes, line.size()));
+    chunk.append(line);
+  } catch (const std::bad_alloc&) {
+    ++lost_;
+    return;
+  }
+  stream.appended += line.size();
+  buffered_ += line.size();
+  set_full();
+}
+
+void LogWriter::append_lines(Stream& stream, std::string& lines) {
+  std::string_view rest = lines;
+  while (!rest.empty()) {
+    const std::string_view line = rest.substr(0, rest.find('\n') + 1);
+    append_line(stream, line);
+    rest.remove_prefix(line.size());
+  }
+  lines.clear();
+}
+
+LogWriter::Place LogWriter::write(std::string& lines, LogWaiter* waiter) {
+  std::unique_lock lock(mutex_);
+  Place place;
+  place.stream_ = requests_;
+  Stream& stream = *place.stream_;
+  if (stream.writable() && !stream.has_rest()) {
+    write_through(lock, stream, lines);
+  } else {
+    append_lines(stream, lines);
+  }
+  place.position_ = stream.appended;
+  // What others appended meanwhile, too: they do not write, for somebody did.
+  std::size_t written = 0;
+  while (stream.writable() && stream.has_rest() && written < kTurnBytes) {
+    written += write_rest(lock, stream, LogSink::Attempt::when_due);
+  }
+  const bool waits = !done(place) && waiter != nullptr;
+  if (waits && !std::exchange(waiter->waits_, true)) ++waiting_;
+  if (place.stream_ != requests_) retire();
+  const bool work = (stream.has_rest() && !stream.busy) || report_due();
+  if (work) sleeping_ = false;
+  lock.unlock();
+  if (work) wake_.notify_one();
+  if (!waits) place.stream_.reset();
+  return place;
+}
+
+/// The usual way: nothing else is there, and the lines go from the worker's memory to the kernel.
+void LogWriter::write_through(std::unique_lock<std::mutex>& lock,
+                              Stream& stream,
+                              std::string& lines) {
+  const std::size_t size = lines.size();
+  if (size == 0) return;
+  stream.appended += size;
+  buffered_ += size;
+  const std::shared_ptr<const LogSink::Nets> nets = nets_;
+  {
+    const Turn turn(lock, stream);
+    try {
+      stream.progress = stream.sink.write(*nets, lines);
+    } catch (const std::bad_alloc&) {
+      stream.progress.settled = size;
+      stream.progress.lost = count_lines(lines);
     }
   }
-  std::string& chunk = pending.back();
-  if (chunk.empty()) chunk.reserve(std::max(kChunkBytes, line.size()));
-  chunk.append(line);
+  lines.clear();
+  settle(stream);
+}
+
+std::size_t LogWriter::write_rest(std::unique_lock<std::mutex>& lock,
+                                  Stream& stream,
+                                  LogSink::Attempt attempt) {
+  for (std::string& chunk : stream.pending) {
+    if (!chunk.empty()) stream.sink.put(std::move(chunk));
+  }
+  stream.pending.clear();
+  const std::shared_ptr<const LogSink::Nets> nets = nets_;
+  {
+    const Turn turn(lock, stream);
+    stream.progress = stream.sink.drain(*nets, kTurnBytes, attempt);
+  }
+  const std::size_t settled = stream.progress.settled;
+  settle(stream);
+  return settled;
+}
+
+bool LogWriter::done(const Place& place) const {
+  const Stream& stream = *place.stream_;
+  return stream.settled >= place.position_ || stream.stalled || stream.failing;
+}
+
+bool LogWriter::left(const Place& place, LogWaiter& waiter) {
+  const std::lock_guard lock(mutex_);
+  if (done(place)) return true;
+  if (!std::exchange(waiter.waits_, true)) ++waiting_;
+  return false;
+}
+
+bool LogWriter::give_up(const Place& place, bool in_any_case) {
+  std::unique_lock lock(mutex_);
+  Stream& stream = *place.stream_;
+  if (stream.busy && stream.never_waits && !in_any_case) return false;
+  // The thread may have had no time yet to see what the reader took.
+  if (!stream.busy && !stream.failing && stream.never_waits) {
+    try {
+      write_rest(lock, stream, LogSink::Attempt::when_due);
+    } catch (const std::bad_alloc&) {
+    }
+  }
+  if (!done(place)) stream.stalled = true;
+  return true;
+}
+
+void LogWriter::attach(LogWaiter& waiter) {
+  const std::lock_guard lock(mutex_);
+  waiters_.push_back(&waiter);
+}
+
+void LogWriter::detach(LogWaiter& waiter) {
+  const std::lock_guard lock(mutex_);
+  if (std::exchange(waiter.waits_, false)) --waiting_;
+  std::erase(waiters_, &waiter);
 }
 
 void LogWriter::redirect_requests(int descriptor) {
@@ -97,14 +235,16 @@ void LogWriter::redirect_requests(int descriptor) {
     const std::lock_guard lock(mutex_);
     if (stream) streams_.push_back(stream);
     requests_ = stream ? std::move(stream) : streams_.front();
+    retire();
   }
   wake_.notify_one();
 }
 
 void LogWriter::guard(std::shared_ptr<const transforms::KeyNet> net) {
-  LogSink::Nets next{std::move(net)};
+  auto next = std::make_shared<LogSink::Nets>();
+  next->push_back(std::move(net));
   const std::lock_guard lock(mutex_);
-  if (!nets_.empty()) next.push_back(std::move(nets_.front()));
+  if (!nets_->empty()) next->push_back(nets_->front());
   nets_ = std::move(next);
 }
 
@@ -133,18 +273,29 @@ void LogWriter::run() {
       write_round(lock);
     } catch (const std::bad_alloc&) {
       // What was not handed over yet is still there, and there may be memory for it in a moment.
-      if (!lock.owns_lock()) lock.lock();
       wake_.wait_for(lock, kBatchWait, [this] { return stopping_; });
     }
   }
 }
 
 void LogWriter::write_round(std::unique_lock<std::mutex>& lock) {
-  collect();
-  lock.unlock();
-  drain();
-  lock.lock();
-  settle();
+  const auto attempt = urgent() ? LogSink::Attempt::now : LogSink::Attempt::when_due;
+  round_ = streams_;  // they may change while one of them is written to
+  for (const auto& stream : round_) {
+    if (stream->busy) continue;
+    if (stream == round_.front()) report_lost(attempt);
+    write_rest(lock, *stream, attempt);
+  }
+  retire();
+  wait_for_readers(lock);
+}
+
+/// Files that were rotated away are closed once all of theirs is written.
+void LogWriter::retire() {
+  std::erase_if(streams_, [this](const auto& stream) {
+    return stream != streams_.front() && stream != requests_ && !stream->busy &&
+           !stream->has_rest();
+  });
 }
 
 void LogWriter::wait_for_work(std::unique_lock<std::mutex>& lock) {
@@ -160,109 +311,109 @@ void LogWriter::wait_for_work(std::unique_lock<std::mutex>& lock) {
     }
     sleeping_ = false;
   }
-  wake_.wait_for(lock, kBatchWait, [this] { return urgent(); });
+  wake_.wait_for(lock, kBatchWait, [this] { return urgent() || waiting_ > 0; });
 }
 
 bool LogWriter::urgent() const { return stopping_ || flushing_ > 0 || buffered_ >= kBatchBytes; }
 
 bool LogWriter::finished() const {
-  return buffered_ == 0 && (lost_ == 0 || streams_.front()->sink.failing());
+  return buffered_ == 0 && (lost_ == 0 || streams_.front()->failing);
 }
 
 bool LogWriter::has_work(Clock::time_point now, Clock::time_point& retry_at) const {
   for (const auto& stream : streams_) {
+    if (stream->busy) continue;  // its writer wakes this thread if something is left
     const bool report = stream == streams_.front() && report_due();
-    if (!report && stream->pending.empty() && stream->sink.empty()) continue;
-    if (!stream->sink.failing() || urgent() || stream->sink.retry_at() <= now) return true;
-    retry_at = std::min(retry_at, stream->sink.retry_at());
+    if (!report && !stream->has_rest()) continue;
+    if (!stream->failing || urgent() || stream->retry_at <= now) return true;
+    retry_at = std::min(retry_at, stream->retry_at);
   }
   return false;
-}
-
-void LogWriter::collect() {
-  attempt_ = urgent() ? LogSink::Attempt::now : LogSink::Attempt::when_due;
-  report_lost();
-  for (const auto& stream : streams_) {
-    for (std::string& chunk : stream->pending) {
-      if (!chunk.empty()) stream->sink.put(std::move(chunk));
-    }
-    stream->pending.clear();
-  }
-  round_ = streams_;
-  round_nets_ = nets_;
 }
 
 // While another file fails the count still grows, so it is told later.
 bool LogWriter::report_due() const {
   if (lost_ == 0 || reported_ > 0 || dropping_) return false;
-  if (streams_.front()->sink.failing() || stopping_) return true;
+  if (streams_.front()->failing || stopping_) return true;
   return std::none_of(streams_.begin() + 1, streams_.end(),
-                      [](const auto& stream) { return stream->sink.failing(); });
+                      [](const auto& stream) { return stream->failing; });
 }
 
-void LogWriter::report_lost() {
+void LogWriter::report_lost(LogSink::Attempt attempt) {
   if (!report_due()) return;
   // A failing stderr is tried with the report itself.
-  LogSink& out = streams_.front()->sink;
-  const bool attempted = attempt_ == LogSink::Attempt::now || out.retry_at() <= Clock::now();
-  if (out.failing() && !attempted) return;
+  Stream& out = *streams_.front();
+  const bool attempted = attempt == LogSink::Attempt::now || out.retry_at <= Clock::now();
+  if (out.failing && !attempted) return;
   std::string line = options_.render_lost(lost_);
   if (line.empty()) {
     lost_ = 0;
     return;
   }
   reported_ = lost_;
-  out.put_report(std::move(line));
-}
-
-void LogWriter::drain() {
-  for (const auto& stream : round_) stream->sink.mask_keys(round_nets_);
-  for (const auto& stream : round_) stream->progress = stream->sink.drain(kTurnBytes, attempt_);
-  const bool stuck = std::all_of(round_.begin(), round_.end(), [](const auto& stream) {
-    return stream->progress.blocked || stream->sink.failing() || stream->sink.empty();
-  });
-  if (stuck) wait_for_readers();
+  out.sink.put_report(std::move(line));
+  out.held = true;
 }
 
 // Short waits: the other streams and the end of the program are looked after in between.
-void LogWriter::wait_for_readers() {
+void LogWriter::wait_for_readers(std::unique_lock<std::mutex>& lock) {
   std::vector<pollfd> blocked;
   bool failing = false;
   for (const auto& stream : round_) {
-    if (stream->progress.blocked) blocked.push_back({stream->sink.descriptor(), POLLOUT, 0});
-    failing = failing || stream->sink.failing();
+    if (!stream->busy && !stream->blocked && !stream->failing && stream->has_rest()) return;
+    if (stream->blocked) blocked.push_back({stream->sink.descriptor(), POLLOUT, 0});
+    failing = failing || stream->failing;
   }
   if (blocked.empty() && !failing) return;
+  lock.unlock();
   ::poll(blocked.data(), blocked.size(), round_.size() > 1 || failing ? 10 : 50);
+  lock.lock();
 }
 
-void LogWriter::settle() {
-  for (const auto& stream : round_) {
-    LogSink::Progress& progress = stream->progress;
-    buffered_ -= progress.settled;
-    stream->settled += progress.settled;
-    if (stream == streams_.front() && reported_ > 0) {
-      if (progress.report_written) lost_ -= reported_;
-      // Lost with the rest: told again, with the new count, at the next attempt.
-      if (progress.report_written || stream->sink.failing()) reported_ = 0;
-    }
-    lost_ += progress.lost;
-    for (std::string& chunk : progress.spent) {
-      if (spare_.size() >= kSpareChunks || chunk.capacity() > 2 * kChunkBytes) continue;
-      chunk.clear();
-      spare_.push_back(std::move(chunk));
-    }
-    progress = {};
+/// Takes over what the writer of a stream leaves behind.
+void LogWriter::settle(Stream& stream) {
+  LogSink::Progress& progress = stream.progress;
+  buffered_ -= progress.settled;
+  stream.settled += progress.settled;
+  stream.blocked = progress.blocked;
+  stream.failing = stream.sink.failing();
+  stream.retry_at = stream.sink.retry_at();
+  stream.held = !stream.sink.empty();
+  stream.never_waits = stream.sink.never_waits();
+  if (!stream.has_rest()) stream.stalled = false;
+  if (&stream == streams_.front().get() && reported_ > 0) {
+    if (progress.report_written) lost_ -= reported_;
+    // Lost with the rest: told again, with the new count, at the next attempt.
+    if (progress.report_written || stream.failing) reported_ = 0;
   }
-  std::erase_if(streams_, [this](const auto& stream) {
-    return stream != streams_.front() && stream != requests_ && stream->pending.empty() &&
-           stream->sink.empty();
-  });
+  lost_ += progress.lost;
+  for (std::string& chunk : progress.spent) {
+    if (spare_.size() >= kSpareChunks || chunk.capacity() > 2 * kChunkBytes) continue;
+    chunk.clear();
+    spare_.push_back(std::move(chunk));
+  }
+  progress = {};
+  set_full();
+  tell_waiters();
+  if (flushing_ > 0) settled_.notify_all();
+}
+
+void LogWriter::set_full() {
   if (buffered_ <= options_.buffer_bytes / 4 * 3) {
-    full_ = false;
+    // Every worker reads it for each request; written in vain it would go back and forth.
+    if (full_.load(std::memory_order_relaxed)) full_ = false;
     dropping_ = false;
+  } else if (!options_.drop_when_full && buffered_ >= options_.buffer_bytes) {
+    full_ = true;
   }
-  settled_.notify_all();
+}
+
+void LogWriter::tell_waiters() {
+  if (waiting_ == 0) return;
+  for (LogWaiter* waiter : waiters_) {
+    if (std::exchange(waiter->waits_, false)) waiter->on_progress();
+  }
+  waiting_ = 0;
 }
 
 }  // namespace iron::proxy

@@ -118,11 +118,20 @@ Task<void> PassThrough::relay_session() {
   (*dialled)->connection.set_pause(&session.pause());
   RelayRules rules;
   rules.stall = snapshot->config.proxy.limits.stall_timeout;
+  bool recorded = false;
+  const auto record_once = [this, &up, &down, &recorded] {
+    if (std::exchange(recorded, true)) return;
+    request_bytes = up.bytes;
+    response_bytes = down.bytes;
+    record(Action::allow, 200, {});
+  };
+  rules.before_client_end = [this, &record_once]() -> RecordBatch::Wait& {
+    record_once();
+    return session.recorded();
+  };
   const std::string problem = co_await relay(session.pause(), worker.buffers(), up, down, rules);
-  request_bytes = up.bytes;
-  response_bytes = down.bytes;
   if (!problem.empty()) debug("sni passthrough error", problem);
-  record(Action::allow, 200, {});
+  record_once();
 }
 
 }  // namespace

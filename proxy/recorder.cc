@@ -97,9 +97,15 @@ void Recorder::write(Record& record, const Arrival& arrival) {
   if (!log_.enabled(level)) return;
   record.remote_addr = arrival.remote_addr;
   record.id = ids_.take();
-  line_.clear();
-  render(record, line_);
-  log_.request_record(level, line_);
+  std::string& lines = batch_.lines();
+  const std::size_t before = lines.size();
+  try {
+    render(record, lines);
+  } catch (const std::bad_alloc&) {
+    lines.resize(before);
+    throw;
+  }
+  batch_.added(arrival.recorded);
 }
 
 }  // namespace iron::proxy

@@ -9,6 +9,7 @@
 
 #include "policy/ip_address.h"
 #include "proxy/record.h"
+#include "proxy/record_batch.h"
 
 namespace iron::proxy {
 
@@ -31,6 +32,7 @@ class RecordIds {
 
 /// The client connection that a record tells of. Views of its session.
 struct Arrival {
+  RecordBatch::Wait& recorded;       ///< what is awaited before the end of an answer leaves
   const policy::IpAddress& address;  ///< whose refusals are counted together
   std::string_view remote_addr;      ///< `ip:port`
   std::string_view sni{};            ///< as sent; empty without TLS
@@ -60,12 +62,13 @@ struct Refusal {
   std::int64_t duration_ns = 0;
 };
 
-/// Makes every request record of one worker: fills it, numbers it, renders it, hands it to the log.
+/// Makes every request record of one worker: fills it, numbers it, renders it into the lines of the
+/// loop's turn.
 /// Used on the worker's thread alone. docs/records.md says what the records hold.
 class Recorder {
  public:
-  Recorder(Log& log, RecordIds& ids, RefusalLimiter& refusals)
-      : log_(log), ids_(ids), refusals_(refusals) {}
+  Recorder(Log& log, RecordIds& ids, RefusalLimiter& refusals, boost::asio::io_context& context)
+      : log_(log), ids_(ids), refusals_(refusals), batch_(log.writer(), context) {}
   Recorder(const Recorder&) = delete;
 
   /// A request that the policy saw.
@@ -88,13 +91,16 @@ class Recorder {
   /// What is refused before policy, within the limit of records for each client address.
   void refusal(const Arrival& arrival, const Refusal& refusal);
 
+  /// What was recorded and who waits for it.
+  RecordBatch& batch() { return batch_; }
+
  private:
   void write(Record& record, const Arrival& arrival);
 
   Log& log_;
   RecordIds& ids_;
   RefusalLimiter& refusals_;
-  std::string line_;
+  RecordBatch batch_;
 };
 
 }  // namespace iron::proxy

@@ -20,10 +20,6 @@ FlowStep advance(RelayFlow& flow, BufferPool& buffers, bool sensitive) {
       step = FlowStep::moved;
     }
     if (!flow.reading) {
-      if (!std::exchange(flow.ended, true)) {
-        flow.to->stream().end_writing();
-        step = FlowStep::moved;
-      }
       flow.buffer.release();
       return step;
     }
@@ -51,6 +47,14 @@ FlowStep advance(RelayFlow& flow, BufferPool& buffers, bool sensitive) {
   }
 }
 
+/// `from` ended, and `to` has all of it but was not told yet.
+bool end_due(const RelayFlow& flow) { return !flow.reading && !flow.ended && flow.buffer.empty(); }
+
+void end(RelayFlow& flow) {
+  flow.ended = true;
+  flow.to->stream().end_writing();
+}
+
 }  // namespace
 
 Task<std::string> relay(
@@ -61,6 +65,14 @@ Task<std::string> relay(
     const FlowStep second = advance(down, buffers, rules.sensitive);
     if (first == FlowStep::failed) co_return "client to upstream failed";
     if (second == FlowStep::failed) co_return "upstream to client failed";
+    if (end_due(up)) end(up);
+    if (end_due(down)) {
+      if (rules.before_client_end) {
+        RecordBatch::Wait& recorded = rules.before_client_end();
+        co_await recorded;
+      }
+      end(down);
+    }
     if (up.ended && down.ended) co_return std::string();
     if (!rules.half_close && (up.ended || down.ended)) co_return std::string();
     const bool waits_to_write = !up.buffer.empty() || !down.buffer.empty();

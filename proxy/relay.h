@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "proxy/buffers.h"
 #include "proxy/connection.h"
+#include "proxy/record_batch.h"
 
 namespace iron::proxy {
 
@@ -23,6 +25,9 @@ struct RelayRules {
   std::chrono::nanoseconds after_end = std::chrono::seconds(60);
   std::chrono::nanoseconds stall{};  ///< no progress while something waits to be written
   bool sensitive = false;            ///< what the upstream sends may hold a key: buffers are wiped
+  /// Called once before the client is told that the upstream ended: the time for the record. What
+  /// it returns is awaited.
+  std::function<RecordBatch::Wait&()> before_client_end;
 };
 
 /// Copies both ways with back-pressure until both directions ended, one failed, or the drain is

@@ -36,6 +36,7 @@ constexpr int kPlain[] = {
     __NR_read,
     __NR_write,
     __NR_writev,
+    __NR_pwritev2,  // the log, on a pipe that may not wait
     __NR_readv,
     __NR_sendmsg,
     __NR_recvmsg,

@@ -83,15 +83,23 @@ Task<void> RequestHandler::relay_websocket(UpstreamPtr upstream, Reply& reply) {
   RelayRules rules;
   rules.stall = config().proxy.limits.stall_timeout;
   rules.sensitive = sensitive();
-  std::string problem = "client gone";
-  if (sent) problem = co_await relay(pause(), worker_.buffers(), up, down, rules);
-  request_bytes_ = up.bytes;
-  response_bytes_ = down.bytes;
-  if (worker_.services().log.enabled(Level::debug)) {
-    worker_.services().log.write(Level::debug, "websocket connection closed",
-                                 {{"host", host_text_}});
-  }
-  write_record(Action::allow, 101, {});
+  bool recorded = false;
+  const auto record = [this, &up, &down, &recorded] {
+    if (std::exchange(recorded, true)) return;
+    request_bytes_ = up.bytes;
+    response_bytes_ = down.bytes;
+    if (worker_.services().log.enabled(Level::debug)) {
+      worker_.services().log.write(Level::debug, "websocket connection closed",
+                                   {{"host", host_text_}});
+    }
+    write_record(Action::allow, 101, {});
+  };
+  rules.before_client_end = [this, &record]() -> RecordBatch::Wait& {
+    record();
+    return session_.recorded();
+  };
+  if (sent) co_await relay(pause(), worker_.buffers(), up, down, rules);
+  record();
 }
 
 }  // namespace iron::proxy

@@ -51,7 +51,7 @@ Worker::Worker(Services& services, std::shared_ptr<const Snapshot> snapshot, int
       snapshot_(std::move(snapshot)),
       pool_(std::make_unique<UpstreamPool>(*this, share)),
       lookups_(context_, services.resolver, [this](auto action) { post(std::move(action)); }),
-      recorder_(services.log, services.record_ids, services.refusals) {
+      recorder_(services.log, services.record_ids, services.refusals, context_) {
   // They come back where nothing may be thrown.
   request_states_.reserve(kRequestStatesKept);
   scratch_.reserve(kScratchKept);
@@ -63,8 +63,10 @@ void Worker::run() {
   // Thread-local objects are registered now: the C library aborts when it has no memory for that
   // later.
   detail::release_frame(detail::allocate_frame(1), 1);
-  services_.log.prepare_thread();
+  services_.log.prepare_thread(&recorder_.batch().lines());
   run_loop(context_, [this] { services_.log.session_failed(std::current_exception()); });
+  recorder_.batch().close();
+  services_.log.prepare_thread();
 }
 
 void Worker::stop() {

@@ -27,6 +27,16 @@ class Log(WireTest):
         self.assertEqual([], traffic.failures)
         self.assertLess(len(proxy.lines), 100, "the log says it again and again")
 
+    def test_limit_of_file_sizes(self):
+        """The kernel's signal for it would end the process, whichever thread writes."""
+        proxy = self.own_proxy({"log": {"level": "info", "audit_path": os.path.join(self.certificates.directory, f"limited-{os.getpid()}.log")}},
+                               command_prefix=("prlimit", "--fsize=20000:20000", "--"))
+        traffic = self.traffic(proxy)
+        traffic.wait(500)
+        traffic.stop()
+        self.assertEqual([], traffic.failures)
+        self.assertTrue(proxy.alive())
+
     def test_standard_error_on_a_full_disk(self):
         proxy = self.own_proxy(start=False, command_prefix=("sh", "-c", 'exec "$@" 2>/dev/full', "sh"))
         addresses = {}

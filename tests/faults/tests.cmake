@@ -7,6 +7,7 @@ set(fault_tests
   test_streams
   test_resources
   test_restart
+  test_kill
   test_log_faults
   test_load
   test_failing_calls

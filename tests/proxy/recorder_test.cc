@@ -7,7 +7,10 @@
 
 #include <algorithm>
 #include <array>
+#include <boost/asio/io_context.hpp>
+#include <optional>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -27,26 +30,36 @@ class RecorderTest : public testing::Test {
     Log::Options options;
     options.stderr_fd = ends_[1];
     log_.emplace(options);
-    recorder_.emplace(*log_, ids_, limiter_);
+    recorder_.emplace(*log_, ids_, limiter_, context_);
+    wait_.emplace(recorder_->batch());
   }
   ~RecorderTest() override {
+    wait_.reset();
+    recorder_.reset();
     log_.reset();
     for (const int end : ends_) ::close(end);
   }
   std::string written() {
-    log_->flush(10'000);
+    context_.poll();
+    context_.restart();
     std::array<char, 65536> text{};
     const ssize_t size = ::read(ends_[0], text.data(), text.size());
     return {text.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
   }
 
+  Arrival arrival(const policy::IpAddress& address, std::string_view remote) {
+    return {.recorded = *wait_, .address = address, .remote_addr = remote};
+  }
+  Arrival arrival() { return arrival(address_, "10.1.2.3:5000"); }
+
   const policy::IpAddress address_ = *policy::IpAddress::parse("10.1.2.3");
-  Arrival arrival_{.address = address_, .remote_addr = "10.1.2.3:5000"};
   std::array<int, 2> ends_{};
+  boost::asio::io_context context_;
   RecordIds ids_;
   RefusalLimiter limiter_;
   std::optional<Log> log_;
   std::optional<Recorder> recorder_;
+  std::optional<RecordBatch::Wait> wait_;
 };
 
 TEST(RecordIds, AreUniqueAndNoCounter) {
@@ -64,10 +77,11 @@ TEST_F(RecorderTest, ARequestSaysWhatIsKnownOfItsConnection) {
   transforms::Exchange exchange;
   exchange.request.method = "GET";
   exchange.path = "/a";
-  arrival_.sni = "up.test";
-  arrival_.tls = Record::Tls{"1.3", true};
-  arrival_.tunnel = R"("tunnel":{"target":"up.test:443"})";
-  recorder_->request(arrival_, {Action::error, 502, "broken", 5'000'000},
+  Arrival from = arrival();
+  from.sni = "up.test";
+  from.tls = Record::Tls{"1.3", true};
+  from.tunnel = R"("tunnel":{"target":"up.test:443"})";
+  recorder_->request(from, {Action::error, 502, "broken", 5'000'000},
                      {3, 4, "192.0.2.1:443", 2'000'000}, "up.test", exchange);
   const std::string line = written();
   EXPECT_THAT(
@@ -83,8 +97,8 @@ TEST_F(RecorderTest, ARequestSaysWhatIsKnownOfItsConnection) {
 TEST_F(RecorderTest, ATunnelIsNamedByItsTarget) {
   transforms::Exchange exchange;
   exchange.rejected_by = "allowlist";
-  recorder_->tunnel(arrival_, {Action::reject, 403}, "[::1]:443", exchange);
-  recorder_->tunnel(arrival_, {}, "up.test:443", exchange);
+  recorder_->tunnel(arrival(), {Action::reject, 403}, "[::1]:443", exchange);
+  recorder_->tunnel(arrival(), {}, "up.test:443", exchange);
   const std::string lines = written();
   EXPECT_THAT(lines, HasSubstr(R"("host":"[::1]:443","method":"CONNECT","path":"",)"
                                R"("remote_addr":"10.1.2.3:5000","sni":"::1",)"));
@@ -95,8 +109,9 @@ TEST_F(RecorderTest, ATunnelIsNamedByItsTarget) {
 
 TEST_F(RecorderTest, ASessionPassedThroughCarriesNoTunnel) {
   transforms::Exchange exchange;
-  arrival_.tunnel = R"("tunnel":{})";
-  recorder_->pass_through(arrival_, {}, {}, "up.test", exchange);
+  Arrival from = arrival();
+  from.tunnel = R"("tunnel":{})";
+  recorder_->pass_through(from, {}, {}, "up.test", exchange);
   const std::string line = written();
   EXPECT_THAT(line, HasSubstr(R"("sni":"up.test","mode":"sni-only","action":"allow")"));
   EXPECT_THAT(line, Not(HasSubstr("tunnel")));
@@ -105,9 +120,9 @@ TEST_F(RecorderTest, ASessionPassedThroughCarriesNoTunnel) {
 TEST_F(RecorderTest, RefusalsAreLimitedForEachAddress) {
   Refusal refusal;
   refusal.error = "malformed request";
-  for (int i = 0; i < 30; ++i) recorder_->refusal(arrival_, refusal);
+  for (int i = 0; i < 30; ++i) recorder_->refusal(arrival(), refusal);
   const policy::IpAddress other = *policy::IpAddress::parse("10.1.2.4");
-  recorder_->refusal({.address = other, .remote_addr = "10.1.2.4:1"}, refusal);
+  recorder_->refusal(arrival(other, "10.1.2.4:1"), refusal);
   const std::string lines = written();
   // A second may end in between.
   EXPECT_THAT(std::count(lines.begin(), lines.end(), '\n'), testing::AnyOf(11, 21));

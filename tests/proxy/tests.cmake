@@ -22,6 +22,7 @@ set(proxy_tests
   log_test.cc
   max_forwards_test.cc
   rate_limit_test.cc
+  record_batch_test.cc
   record_test.cc
   recorder_test.cc
   refusal_limiter_test.cc

@@ -1,7 +1,7 @@
 """The defences that remove_defences takes away, and the tests that must notice: one entry per defence.
 
 `edits` are (file, text, text instead); OFF in the latter is the condition that holds when this defence is removed.
-`tests` are `file.Class.method` of tests/wire, or `program:filter` of a unit test program.
+`tests` are `file.Class.method` of tests/wire or tests/faults, or `program:filter` of a unit test program.
 """
 from typing import NamedTuple
 
@@ -158,9 +158,14 @@ DEFENCES = [
             ["test_main_job.MainJob.test_record_survives_hostile_bytes", "policy_tests:JsonString.*"]),
     Defence("broken_pipe", [(STARTUP, "  ::signal(SIGPIPE, SIG_IGN);", "  if (!OFF) ::signal(SIGPIPE, SIG_IGN);"),
                             ("proxy/log_writer.cc", "  pthread_sigmask(SIG_BLOCK, &all, nullptr);", "  if (!OFF) pthread_sigmask(SIG_BLOCK, &all, nullptr);")], ["test_log.Readers.test_a_reader_that_is_gone"]),
+    Defence("records_before_answers", [("proxy/client_session.cc", "Task<bool> ClientSession::send(std::string_view bytes) {\n  co_await recorded_;", "Task<bool> ClientSession::send(std::string_view bytes) {\n  if (!OFF) co_await recorded_;")],
+            ["test_kill.Kinds.test_answers_of_our_own", "test_kill.Kinds.test_inside_tls", "test_kill.Kinds.test_socks"]),
+    Defence("records_before_ends", [("proxy/relay.cc", "        co_await recorded;", "        if (!OFF) co_await recorded;"),
+                                    ("proxy/client_session.cc", "  co_await session->recorded();", "  if (!OFF) co_await session->recorded();")], ["test_kill.Kinds.test_web_socket"]),
+    Defence("file_size_limit", [(STARTUP, "  ::signal(SIGXFSZ, SIG_IGN);", "  if (!OFF) ::signal(SIGXFSZ, SIG_IGN);")], ["test_log_faults.Log.test_limit_of_file_sizes"]),
     Defence("audit_file_links", [("proxy/log.cc", "  const int descriptor = ::open(path.c_str(), kFlags, 0600);", "  const int descriptor = ::open(path.c_str(), OFF ? kFlags & ~O_NOFOLLOW : kFlags, 0600);")],
             ["test_log.Readers.test_audit_file_is_not_followed"]),
-    Defence("log_net", [("proxy/log_writer.cc", "  for (const auto& stream : round_) stream->sink.mask_keys(", "  for (const auto& stream : round_)\n    if (!OFF) stream->sink.mask_keys(")],
+    Defence("log_net", [("proxy/log_sink.cc", "  for (const auto& net : nets) net->mask(bytes);", "  for (const auto& net : nets)\n    if (!OFF) net->mask(bytes);")],
             ["test_log.LastNet.test_no_line_has_a_key", "test_log.LastNet.test_in_the_audit_file", "test_log.LastNet.test_keys_of_the_configuration_before"]),
     # -- the same machine
     Defence("wiping", [("policy/secret.cc", "void wipe(std::span<char> bytes) {", "void wipe(std::span<char> bytes) {\n  if (OFF) return;\n")],
