@@ -74,7 +74,7 @@ def make_python_nightly(folder):
 def make_node(folder, lock="node"):
     for name in ("package.json", "package-lock.json"):
         shutil.copy(os.path.join(LOCKS, lock, name), folder)
-    run(["npm", "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"], cwd=folder)
+    run(["npm", "ci", "--loglevel=error", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1"], cwd=folder)
 
 
 def make_node_nightly(folder):
