@@ -70,7 +70,6 @@ FileBroker::FileBroker(int socket, pid_t process, std::vector<FileGrant> files)
 
 FileBroker::~FileBroker() {
   policy::set_file_helper(nullptr);
-  end();
   ::close(socket_);
 }
 

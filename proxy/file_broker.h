@@ -23,7 +23,7 @@ class FileBroker final : public policy::FileHelper {
   /// Makes the process; null if that cannot be done. To be called before any key is read and before
   /// any thread is made. From then on open_file() asks it.
   static std::unique_ptr<FileBroker> start(std::vector<FileGrant> files);
-  /// Ends the process.
+  /// Ends the process, without waiting: a start that fails is to fail at once.
   ~FileBroker() override;
   FileBroker(const FileBroker&) = delete;
   FileBroker& operator=(const FileBroker&) = delete;

@@ -114,9 +114,9 @@ void answer(int socket,
 }  // namespace
 
 void run_file_broker(int socket, pid_t parent, const std::vector<FileGrant>& files) {
+  close_all_but(socket);  // first: whoever reads the standard error of the server waits for its end
   blank_environment();
   take_name();
-  close_all_but(socket);
   const auto opened = sealed(files);
   if (!opened || drop_capabilities(files).has_error()) ::_exit(1);
   // Set once the capabilities are dropped, for a change of those may clear it.

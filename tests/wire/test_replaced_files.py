@@ -284,6 +284,7 @@ class Broker(WireTest):
         status = dict(line.split(":\t", 1) for line in read_text(f"/proc/{broker}/status").splitlines() if ":\t" in line)
         self.assertEqual(("1", "2", "1"), (status["NoNewPrivs"], status["Seccomp"], status["Threads"]))
         self.assertEqual(0, int(status["CapPrm"], 16))
+        self.assertRegex(read_text(f"/proc/{broker}/limits"), r"Max core file size +0 +0 ")
         [descriptor] = os.listdir(f"/proc/{broker}/fd")
         self.assertTrue(os.readlink(f"/proc/{broker}/fd/{descriptor}").startswith("socket:"))
         rollup = {line.split(":")[0]: int(line.split()[1]) for line in read_text(f"/proc/{broker}/smaps_rollup").splitlines()[1:]}
