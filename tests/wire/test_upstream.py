@@ -70,6 +70,38 @@ class Pool(WireTest):
         self.assertEqual(2, len({id(request.connection) for request in self.upstream.requests}))
 
 
+class SilentPeers(WireTest):
+    """The kernel asks peers that say nothing, on both sides, whether they are still there."""
+
+    @staticmethod
+    def timer(local, remote):
+        """Kind and seconds of the timer of an IPv4 connection, as /proc/net/tcp has them: 2 is keep-alive."""
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            for line in list(table)[1:]:
+                fields = line.split()
+                ports = tuple(int(field.split(":")[1], 16) for field in fields[1:3])
+                if ports == (local, remote):
+                    kind, ticks = fields[5].split(":")
+                    return int(kind, 16), int(ticks, 16) / os.sysconf("SC_CLK_TCK")
+        return None
+
+    def probed(self, local, remote):
+        return (self.timer(local, remote) or (0, 0))[0] == 2
+
+    def test_both_sides_are_asked(self):
+        peer = self.plain()
+        self.assertEqual(200, peer.request("GET", "/kept", self.upstream.host()).status)
+        tunnel = self.tunnel(self.upstream.host())
+        origin = self.upstream.wait_request("/kept").connection.sock
+        for name, local, remote in (("client", self.proxy.http[1], peer.sock.getsockname()[1]),
+                                    ("tunnel", self.proxy.tunnel[1], tunnel.sock.getsockname()[1]),
+                                    ("origin", origin.getpeername()[1], self.upstream.port)):
+            with self.subTest(name):
+                # While data is not yet acknowledged another timer runs.
+                wait_until(lambda local=local, remote=remote: self.probed(local, remote), "the keep-alive timer")
+                self.assertLessEqual(self.timer(local, remote)[1], 30)
+
+
 class Timeouts(WireTest):
     config = {"proxy": {"upstream_response_header_timeout": "500ms"}}
 
