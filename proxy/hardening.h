@@ -19,8 +19,11 @@ class Hardening {
   /// False in sanitizer builds: they map shadow memory, read /proc and trace their own threads.
   static bool possible();
 
-  /// Whether confine_files() will keep the process from files that take the place of others.
-  bool needs_broker() const { return wanted_ && possible() && landlock_version() > 0; }
+  /// Whether confine_files() will keep the process from files that take the place of others. Costs
+  /// nothing, unlike an object, which looks for all files of the trust store.
+  static bool needs_broker(const policy::Config& config) {
+    return config.hardening == "auto" && possible() && landlock_version() > 0;
+  }
   /// First half, for the calling thread and those made later: no capabilities, no new privileges,
   /// and no files but those that a reload, a lookup and the log need. To be called when the sockets
   /// are bound and before any thread is made: an earlier one would be a way around it.

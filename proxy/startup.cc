@@ -122,10 +122,9 @@ void Startup::read_config() {
 }
 
 void Startup::start_broker() {
-  hardening_.emplace(config_);
   std::vector<FileGrant> files = files_to_follow(config_);
   replaced_files_.emplace(files);
-  if (hardening_->needs_broker()) broker_ = FileBroker::start(std::move(files));
+  if (Hardening::needs_broker(config_)) broker_ = FileBroker::start(std::move(files));
 }
 
 void Startup::make_services() {
@@ -144,6 +143,7 @@ void Startup::make_services() {
 /// No thread exists before this, for it would keep what the process gives up here. All that is
 /// loaded afterwards shows at the start that a reload can load it too.
 void Startup::confine_files() {
+  hardening_.emplace(config_);
   hardening_->confine_files();
   log_->start();
   resolver_->start();
