@@ -31,7 +31,7 @@ DEFENCES = [
     Defence("target_wins", [(HANDLER, "    host_text_ = target.substr(0, end);\n", "    if (!OFF) host_text_ = target.substr(0, end);\n")],
             ["test_threats.Confinement.test_the_target_wins_over_the_field", "test_listeners.BothPorts.test_absolute_form"]),
     Defence("scheme", [(HANDLER, '    if (!iequals(scheme, "http")', '    if (!OFF && !iequals(scheme, "http")')], ["test_framing.Framing.test_scheme_on_plain_connections"]),
-    Defence("require_tls", [("transforms/secrets.cc", "  if (entry.require_tls && is_request", "  if (!OFF && entry.require_tls && is_request")],
+    Defence("require_tls", [("transforms/secrets.cc", "  return entry.require_tls && is_request", "  return !OFF && entry.require_tls && is_request")],
             ["test_safety.TlsOnly.test_no_key_in_clear_text", "transforms_tests:SecretsJudge.RequireTls*"]),
     Defence("sni_is_host", [(HANDLER, "  if (session_.over_tls() && ex.authority.host !=", "  if (!OFF && session_.over_tls() && ex.authority.host !=")],
             ["test_listeners.HttpsPort.test_host_must_match_the_sni"]),
