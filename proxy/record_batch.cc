@@ -23,6 +23,10 @@ RecordBatch::~RecordBatch() {
 
 void RecordBatch::added(Wait& wait) {
   wait.turn_ = turn_;
+  if (requests_ <= 1) {
+    write();
+    return;
+  }
   if (!std::exchange(posted_, true)) {
     boost::asio::post(context_, in_memory(own_memory_, [this] { end_turn(); }));
   }

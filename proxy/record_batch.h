@@ -48,6 +48,10 @@ class RecordBatch final : private LogWaiter {
   ~RecordBatch() override;
   RecordBatch(const RecordBatch&) = delete;
 
+  /// How many requests are under way on this worker. A single one has nobody to share a write with,
+  /// so its line leaves as soon as it is added.
+  void request_began() { ++requests_; }
+  void request_ended() { --requests_; }
   /// A line is appended to it, then added() is called.
   std::string& lines() { return lines_; }
   void added(Wait& wait);
@@ -82,6 +86,7 @@ class RecordBatch final : private LogWaiter {
   std::uint64_t turn_ = 1, left_ = 0;  ///< the one that collects; the last one nobody waits for
   std::vector<Held> held_;
   IntrusiveList<Wait> waiting_;
+  std::size_t requests_ = 0;
   bool posted_ = false, timed_ = false;
 };
 

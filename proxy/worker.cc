@@ -95,14 +95,20 @@ void Worker::return_scratch(std::unique_ptr<SecretBuffer> scratch) {
 }
 
 RequestStatePtr Worker::take_request_state() {
-  if (request_states_.empty()) return RequestStatePtr(new RequestState, {this});
-  RequestStatePtr state(request_states_.back().release(), {this});
-  request_states_.pop_back();
+  RequestStatePtr state(nullptr, {this});
+  if (request_states_.empty()) {
+    state.reset(new RequestState);
+  } else {
+    state.reset(request_states_.back().release());
+    request_states_.pop_back();
+  }
+  recorder_.batch().request_began();
   return state;
 }
 
 void RequestStateReturn::operator()(RequestState* state) const {
   state->reset();
+  worker->recorder_.batch().request_ended();
   auto& kept = worker->request_states_;
   if (kept.size() < kRequestStatesKept) {
     kept.emplace_back(state);

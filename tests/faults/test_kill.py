@@ -122,7 +122,8 @@ class Load(Kill):
             answers[way] += count
             if lost:
                 missing.setdefault(way, []).extend(lost)
-        print("answers seen before the kill:", {f"{where}, {connections} connections": count for (where, connections), count in answers.items()})
+        for way in ways:
+            print(f"{way[0]}, {way[1]} connections: {answers[way]} answers seen before the kill, {len(missing.get(way, ()))} without a record")
         self.assertEqual({}, missing)
 
 

@@ -97,7 +97,9 @@ LogWriter::Options options_for(int descriptor) {
 
 /// A worker's loop without a thread, in front of a log whose thread is not started.
 struct Loop {
-  explicit Loop(LogWriter& writer) : batch(writer, context) {}
+  explicit Loop(LogWriter& writer) : batch(writer, context) {
+    for (int i = 0; i < 2; ++i) batch.request_began();
+  }
   void turn() {
     context.poll();
     context.restart();
@@ -158,6 +160,18 @@ TEST(RecordBatch, AllLinesOfATurnLeaveWithOneWriteBeforeTheAnswers) {
   loop.turn();
   EXPECT_TRUE(one.answered);
   EXPECT_THAT(log.packets(), ElementsAre("three\n"));
+}
+
+TEST(RecordBatch, TheLineOfTheOnlyRequestLeavesAtOnce) {
+  Packets log;
+  std::atomic<bool> full{false};
+  LogWriter writer(options_for(log.write), full);
+  Loop loop(writer);
+  Session one(loop);
+  loop.batch.request_ended();
+  one.serve("one\n");
+  EXPECT_TRUE(one.answered);
+  EXPECT_THAT(log.packets(), ElementsAre("one\n"));
 }
 
 TEST(RecordBatch, ManyLinesLeaveBeforeTheTurnEnds) {
