@@ -12,7 +12,7 @@ from harness import main
 from harness.case import TOKEN
 from matrix import origins
 from matrix.api import EVENTS
-from matrix.case import ClientTest
+from matrix.case import WAITS, ClientTest
 from matrix.install import run
 
 PUSHED = 20_000_000  # bytes
@@ -107,8 +107,10 @@ class Npm(ClientTest):
         self.denied("code E403", "npm", "install", "other", "--registry", self.denied_url)
 
 
-class Git(ClientTest):
-    require = None  # git asks without a credential first, and waits for the challenge
+class GitTest(ClientTest):
+    """A repository behind `git http-backend`, written and read with a credential in the address."""
+
+    require = WAITS  # git asks without a credential first, and waits for the challenge
 
     def setUp(self):
         self.root = None
@@ -133,6 +135,8 @@ class Git(ClientTest):
         self.in_sandbox("-C", "mine", "add", *names)
         self.in_sandbox("-C", "mine", "commit", "-q", "-m", "one")
 
+
+class Git(GitTest):
     def test_git(self):
         self.in_sandbox("init", "-q", "mine")
         self.write("mine/large", os.urandom(PUSHED))
@@ -148,6 +152,12 @@ class Git(ClientTest):
         self.in_sandbox("-c", f"credential.helper={helper}", "clone", "-q", f"{self.url}/r.git", "copy")
         self.assertTrue(os.path.isdir(self.path("copy/.git")))
         self.assertEqual([False, True], [self.has_key(request) for request in self.tls_upstream.requests[:2]])
+
+
+class Lfs(GitTest):
+    """Servers show git-lfs the credential again, for it to send with the objects: it must be shown the token."""
+
+    scrub = "on"
 
     def test_git_lfs(self):
         if subprocess.run(["git", "lfs", "version"], capture_output=True).returncode:

@@ -15,6 +15,8 @@ from .api import api
 from .origins import challenged
 
 DENIED = "denied.example"
+# `require` for clients that ask without a credential first and wait for the challenge.
+WAITS = None
 DENIALS = {}  # test name: what its client printed about a host that is denied
 
 
@@ -31,6 +33,7 @@ class ClientTest(WireTest):
 
     headers = ["Authorization", "x-api-key"]
     require = True
+    scrub = "off"
     skipped = False
     sees_key = True  # False for tests of what needs no key
 

@@ -58,14 +58,15 @@ def git(root, scratch):
 
 
 def lfs(folder):
-    """The batch API of git-lfs with `basic` transfers."""
+    """The batch API of git-lfs with `basic` transfers. Like widely used servers it shows the client its credential again."""
     def respond(connection, request):
         base, _, rest = request.target.partition("/info/lfs/")
         path = os.path.join(folder, rest.replace("/", "_"))
         if rest == "objects/batch":
             wanted = json.loads(request.body)
             place = f"https://{request.get('Host')}{base}/info/lfs/data/"
-            found = [{**one, "authenticated": False, "actions": {wanted["operation"]: {"href": place + one["oid"]}}} for one in wanted["objects"]]
+            shown = {"Authorization": request.get("Authorization")}
+            found = [{**one, "authenticated": True, "actions": {wanted["operation"]: {"href": place + one["oid"], "header": shown}}} for one in wanted["objects"]]
             connection.send(answer(json.dumps({"transfer": "basic", "objects": found}).encode(), fields=[("Content-Type", "application/vnd.git-lfs+json")]))
         elif rest.startswith("data/") and request.method == "PUT":
             with open(path, "wb") as handle:

@@ -9,7 +9,7 @@ import zipfile
 
 from harness.case import TOKEN
 from matrix import origins
-from matrix.case import ClientTest
+from matrix.case import WAITS, ClientTest
 from matrix.install import PROGRAMS, read, run
 
 RUST = os.path.join(PROGRAMS, "rust")
@@ -77,7 +77,7 @@ class GoModules(ClientTest):
 class Cargo(ClientTest):
     """A sparse registry that asks for the token: cargo asks without first."""
 
-    require = None
+    require = WAITS
 
     def origin(self):
         crate = io.BytesIO()
@@ -106,7 +106,7 @@ class Cargo(ClientTest):
 class Maven(ClientTest):
     """A repository of one's own. Maven and Gradle send credentials when they are asked for them."""
 
-    require = None
+    require = WAITS
     GET = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:get"
 
     def origin(self):

@@ -7,7 +7,7 @@ import os
 from harness.case import TOKEN
 from harness.upstream import answer
 from matrix import origins
-from matrix.case import ClientTest
+from matrix.case import WAITS, ClientTest
 from matrix.install import run
 
 
@@ -58,7 +58,7 @@ class Simple(ClientTest):
 class Containers(ClientTest):
     """A registry that asks for Basic credentials; both clients ask without first."""
 
-    require = None
+    require = WAITS
 
     def origin(self):
         config = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}'
