@@ -19,14 +19,16 @@ transforms::Pipeline::Progress judge(const Snapshot& snapshot, transforms::Excha
 void log_outcome(ClientSession& session,
                  const std::string& target,
                  transforms::Pipeline::Progress progress,
-                 const std::string& error) {
+                 const transforms::Exchange& exchange) {
   using Progress = transforms::Pipeline::Progress;
   Log& log = session.worker().services().log;
   if (progress == Progress::rejected) {
-    log.write(Level::info, "tunnel short-circuited by transform",
+    const Level level = exchange.quiet_refusal ? Level::debug : Level::info;
+    log.write(level, "tunnel short-circuited by transform",
               {{"target", target}, {"status", std::int64_t{403}}});
   } else if (progress == Progress::failed) {
-    log.write(Level::warn, "tunnel transform error", {{"target", target}, {"error", error}});
+    log.write(Level::warn, "tunnel transform error",
+              {{"target", target}, {"error", exchange.error}});
   }
 }
 
@@ -51,7 +53,7 @@ TunnelVerdict check_tunnel(ClientSession& session,
   verdict.allowed = progress == Progress::done;
   verdict.failed = progress == Progress::failed;
   if (snapshot->config.proxy.explain_denials) verdict.denial_reason = exchange.denial_reason;
-  log_outcome(session, target, progress, exchange.error);
+  log_outcome(session, target, progress, exchange);
 
   Ending ending;
   if (verdict.failed) {

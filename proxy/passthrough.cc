@@ -80,7 +80,8 @@ bool PassThrough::judge() {
     record(Action::error, 502, exchange.error);
     return false;
   }
-  session.worker().services().log.write(Level::info, "sni passthrough short-circuited by transform",
+  const Level level = exchange.quiet_refusal ? Level::debug : Level::info;
+  session.worker().services().log.write(level, "sni passthrough short-circuited by transform",
                                         {{"sni", server_name}, {"status", std::int64_t{403}}});
   record(Action::reject, 403, {});
   return false;

@@ -124,9 +124,14 @@ void append_exchange(LineWriter& out, const transforms::Exchange& exchange) {
 
 }  // namespace
 
-Level level_of(Action action) {
-  if (action == Action::reject) return Level::warn;
-  return action == Action::error ? Level::error : Level::info;
+bool is_quiet(const Record& record) {
+  return record.action == Action::reject && record.exchange != nullptr &&
+         record.exchange->quiet_refusal;
+}
+
+Level level_of(const Record& record) {
+  if (record.action == Action::reject) return is_quiet(record) ? Level::debug : Level::warn;
+  return record.action == Action::error ? Level::error : Level::info;
 }
 
 void render(const Record& record, std::string& line) {
@@ -134,7 +139,7 @@ void render(const Record& record, std::string& line) {
   append_record_time(line);
   LineWriter out(line, kUsualBytes);
   out.put(",\"level\":\"");
-  out.put(level_name(level_of(record.action)));
+  out.put(level_name(level_of(record)));
   out.put("\",\"msg\":\"request\"");
   append_audit(out, record);
   if (!record.tunnel.empty()) {

@@ -36,8 +36,10 @@ struct Record {
   const transforms::Exchange* exchange = nullptr;
 };
 
-/// Level by action: reject is WARN, error ERROR, else INFO.
-Level level_of(Action action);
+/// The refusal of a host that `quiet` of the allowlist names.
+bool is_quiet(const Record& record);
+/// Level by action: reject is WARN, or DEBUG where it is quiet, error ERROR, else INFO.
+Level level_of(const Record& record);
 /// Appends the whole line with its line feed.
 void render(const Record& record, std::string& out);
 /// The `tunnel` group, rendered once per tunnel from the exchange of its check:

@@ -93,7 +93,8 @@ void Recorder::refusal(const Arrival& arrival, const Refusal& refusal) {
 }
 
 void Recorder::write(Record& record, const Arrival& arrival) {
-  const Level level = level_of(record.action);
+  const Level level = level_of(record);
+  if (is_quiet(record)) quiet_refusals_.fetch_add(1, std::memory_order_relaxed);
   if (!log_.enabled(level)) return;
   record.remote_addr = arrival.remote_addr;
   record.id = ids_.take();

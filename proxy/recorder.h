@@ -90,6 +90,9 @@ class Recorder {
                     const transforms::Exchange& exchange);
   /// What is refused before policy, within the limit of records for each client address.
   void refusal(const Arrival& arrival, const Refusal& refusal);
+  /// Requests and tunnels refused so far whose hosts `quiet` of the allowlist names, at any log
+  /// level. Thread safe.
+  std::uint64_t quiet_refusals() const { return quiet_refusals_.load(std::memory_order_relaxed); }
 
   /// What was recorded and who waits for it.
   RecordBatch& batch() { return batch_; }
@@ -100,6 +103,7 @@ class Recorder {
   Log& log_;
   RecordIds& ids_;
   RefusalLimiter& refusals_;
+  std::atomic<std::uint64_t> quiet_refusals_{0};
   RecordBatch batch_;
 };
 

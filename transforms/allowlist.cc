@@ -19,29 +19,32 @@ class Allowlist : public Transform {
 
   std::vector<policy::Rule> rules_;
   policy::HostIndex index_;
+  policy::HostIndex quiet_;  ///< hosts whose refusal is no news
   bool warn_ = false;
 };
 
 void warn_useless(const BuildContext& context,
-                  const std::vector<std::string>& domains,
+                  const std::string& key,
+                  const std::vector<std::string>& hosts,
                   const std::vector<int>& lines) {
-  for (std::size_t i = 0; i < domains.size(); ++i) {
-    if (!policy::HostPattern(domains[i]).useless()) continue;
+  for (std::size_t i = 0; i < hosts.size(); ++i) {
+    if (!policy::HostPattern(hosts[i]).useless()) continue;
     context.warnings.push_back(policy::never_matches(
-        context.file, lines[i], context.path + ".domains[" + std::to_string(i) + "]", domains[i]));
+        context.file, lines[i], context.path + key + "[" + std::to_string(i) + "]", hosts[i]));
   }
 }
 
 Allowlist::Allowlist(const BuildContext& context) {
   policy::YamlErrors errors;
   const auto reading = context.reader(errors);
-  std::vector<std::string> domains, cidrs;
-  std::vector<int> lines;
+  std::vector<std::string> domains, cidrs, quiet;
+  std::vector<int> lines, quiet_lines;
   policy::BlockReader block(context.node.get(), "allowlist.allowlistConfig", context.path, reading);
   block.texts("domains", domains, &lines);
   block.texts("cidrs", cidrs);
   const policy::RuleReader rules(block, "rules", reading);
   block.boolean("warn", warn_);
+  block.texts("quiet", quiet, &quiet_lines);
   block.finish();
   check_yaml(errors, kName);
 
@@ -57,7 +60,11 @@ Allowlist::Allowlist(const BuildContext& context) {
   }
   for (policy::Rule& rule : rules.build("allowlist")) add(std::move(rule));
   index_.build();
-  warn_useless(context, domains, lines);
+  for (std::uint32_t id = 0; id < quiet.size(); ++id)
+    quiet_.add(policy::HostPattern(quiet[id]), id);
+  quiet_.build();
+  warn_useless(context, ".domains", domains, lines);
+  warn_useless(context, ".quiet", quiet, quiet_lines);
   context.risks.allowlist(rules_);
   if (warn_) {
     context.risks.add("warn lets every request pass, matched or not", context.path + ".warn");
@@ -90,6 +97,9 @@ Verdict Allowlist::on_request(Exchange& exchange, Trace& trace) const {
   }
   exchange.denial_reason =
       ids.empty() ? "allowlist: host is not allowed" : "allowlist: method or path is not allowed";
+  ids.clear();
+  quiet_.find(subject.host, subject.literal, ids);
+  exchange.quiet_refusal = !ids.empty();
   return Verdict::reject;
 }
 

@@ -100,7 +100,7 @@ bool Exchange::holds_secret() const {
 
 void Exchange::reset() {
   mode = Mode::mitm;
-  tunnel_check = client_tls = upgrade = has_query = false;
+  tunnel_check = client_tls = upgrade = has_query = quiet_refusal = false;
   request.method = request.target = {};
   request.minor_version = 1;
   request.headers.clear();

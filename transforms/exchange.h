@@ -111,6 +111,7 @@ struct Exchange {
   std::vector<Trace> response_traces;
   std::size_t response_trace_count = 0;
   std::string_view rejected_by;  ///< transform name, or `protocol`, `pin_tunnel_target`
+  bool quiet_refusal = false;    ///< refused, and `quiet` of the allowlist names the host
   std::string denial_reason;  ///< for X-Iron-Proxy-Reason: `<transform>: <reason>`, never a secret
   std::string error;          ///< of a failed pipeline: `transform NAME request: TEXT`
   std::size_t next_transform = 0;

@@ -107,6 +107,30 @@ TEST_F(RecorderTest, ATunnelIsNamedByItsTarget) {
   EXPECT_THAT(lines, HasSubstr(R"("sni":"up.test")"));
 }
 
+TEST_F(RecorderTest, QuietRefusalsAreCountedAndNoNews) {
+  transforms::Exchange exchange;
+  exchange.rejected_by = "allowlist";
+  recorder_->request(arrival(), {Action::reject, 403}, {}, "loud.test", exchange);
+  EXPECT_EQ(recorder_->quiet_refusals(), 0U);
+  exchange.quiet_refusal = true;
+  recorder_->request(arrival(), {Action::reject, 403}, {}, "quiet.test", exchange);
+  recorder_->tunnel(arrival(), {Action::reject, 403}, "quiet.test:443", exchange);
+  recorder_->pass_through(arrival(), {Action::reject, 403}, {}, "quiet.test", exchange);
+  EXPECT_EQ(recorder_->quiet_refusals(), 3U);
+  const std::string lines = written();
+  EXPECT_THAT(lines, HasSubstr("loud.test"));
+  EXPECT_THAT(lines, Not(HasSubstr("quiet.test"))) << "the log takes INFO and above";
+  Record record;
+  record.action = Action::reject;
+  record.exchange = &exchange;
+  EXPECT_EQ(level_of(record), Level::debug);
+  std::string line;
+  render(record, line);
+  EXPECT_THAT(line, HasSubstr(R"("level":"DEBUG","msg":"request")"));
+  exchange.reset();
+  EXPECT_EQ(level_of(record), Level::warn);
+}
+
 TEST_F(RecorderTest, ASessionPassedThroughCarriesNoTunnel) {
   transforms::Exchange exchange;
   Arrival from = arrival();

@@ -38,6 +38,9 @@ std::vector<ErrorCase> cases() {
       {"allowlist", "\n\ndomains: foo",
        "parsing allowlist config: yaml: unmarshal errors:\n  line 3: cannot unmarshal !!str `foo` "
        "into []string"},
+      {"allowlist", "quiet: foo",
+       "parsing allowlist config: yaml: unmarshal errors:\n  line 1: cannot unmarshal !!str `foo` "
+       "into []string"},
       {"annotate", "{}", "annotate: at least one annotation group is required"},
       {"annotate", "annotations: [{headers: [X]}]",
        "annotate: annotations[0]: at least one rule is required"},
@@ -154,7 +157,9 @@ TEST(ConfigErrors, RegexFaultsReadAsBefore) {
 
 TEST(ConfigWarnings, UnknownKeysAndUselessPatternsAreNamed) {
   Rig rig(Env{{"KEY", "R"}});
-  rig.with("allowlist", "domains: [a.test,\n 'https://b.test', 'b.test:443', '[x']\nwarm: true")
+  rig.with("allowlist",
+           "domains: [a.test,\n 'https://b.test', 'b.test:443', '[x']\nwarm: true\nquiet: [c.test, "
+           "'[y']")
       .with("secrets",
             "secrets:\n- source: {type: env, var: KEY, ttl: 1s}\n  require: true\n  replace:\n    "
             "proxy_value: t\n"
@@ -178,6 +183,8 @@ TEST(ConfigWarnings, UnknownKeysAndUselessPatternsAreNamed) {
           "pattern=b.test:443",
           "pattern never matches file=proxy.yaml line=2 key=transforms[0].config.domains[3] "
           "pattern=[x",
+          "pattern never matches file=proxy.yaml line=4 key=transforms[0].config.quiet[1] "
+          "pattern=[y",
           "transform config key ignored file=proxy.yaml line=2 "
           "key=transforms[1].config.secrets[0].source.ttl",
           "transform config key ignored file=proxy.yaml line=3 "

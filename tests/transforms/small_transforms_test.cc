@@ -65,6 +65,29 @@ TEST(Allowlist, WarnLetsPass) {
   EXPECT_EQ(rig.annotations(), "");
 }
 
+TEST(Allowlist, QuietHostsAreRefusedWithoutNews) {
+  struct Case {
+    const char *line, *host;
+    bool passes, quiet;
+  };
+  Rig rig;
+  rig.with("allowlist",
+           "{quiet: ['*.home.test', API.test., 10.0.0.1], domains: [ok.home.test], rules: [{host: "
+           "api.test, paths: [/v1]}]}");
+  for (const Case& at :
+       {Case{"GET /", "a.home.test", false, true}, Case{"GET /", "A.HOME.TEST.:8443", false, true},
+        Case{"GET /", "10.0.0.1", false, true}, Case{"GET /", "other.test", false, false},
+        Case{"GET /v2", "api.test", false, true}, Case{"GET /v1", "api.test", true, false},
+        Case{"GET /", "ok.home.test", true, false}}) {
+    rig.request(at.line, {}, at.host);
+    EXPECT_EQ(rig.run() == Progress::done, at.passes) << at.host;
+    EXPECT_EQ(rig.exchange.quiet_refusal, at.quiet) << at.host;
+  }
+  EXPECT_EQ(rig.tunnel({}, "a.home.test:443").run(), Progress::rejected);
+  EXPECT_TRUE(rig.exchange.quiet_refusal);
+  EXPECT_EQ(rig.exchange.denial_reason, "allowlist: host is not allowed");
+}
+
 TEST(Allowlist, SaysWhy) {
   Rig rig;
   rig.with("allowlist", "rules: [{host: api.test, methods: [GET]}]");
