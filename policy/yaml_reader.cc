@@ -224,6 +224,20 @@ void BlockReader::boolean(std::string_view key, bool& out) {
   }
 }
 
+bool BlockReader::boolean_or(std::string_view key, std::string_view word, bool& out) {
+  const YamlNode* value = state_->look(key);
+  YamlScalar scalar;
+  const bool is_word = value != nullptr && value->kind == YamlNode::Kind::scalar &&
+                       value->value == word && state_->resolve(*value, scalar) &&
+                       scalar.tag == yaml_tag::kText;
+  if (is_word) {
+    state_->take(key);
+  } else {
+    boolean(key, out);
+  }
+  return is_word;
+}
+
 void BlockReader::integer(std::string_view key, std::int64_t& out, std::string_view go_type) {
   constexpr double kLimit = 9223372036854775808.0;
   const YamlNode* value = state_->take(key);

@@ -22,11 +22,12 @@ struct RawEntry {
   struct Replace {
     std::string proxy_value;
     std::vector<std::string> match_headers;
-    bool match_body = false, match_path = false, match_query = false, require = false;
+    bool match_body = false, match_path = false, match_query = false;
+    Require require = Require::never;
   } replace, legacy;
   struct Inject {
     std::string header, query_param, formatter;
-    bool require = false;
+    Require require = Require::never;
   } inject;
   int legacy_body_line = 0, legacy_require_line = 0;
   std::string scrub_responses;
@@ -36,6 +37,12 @@ struct RawEntry {
   bool has_legacy() const { return !legacy.proxy_value.empty() || !legacy.match_headers.empty(); }
 };
 
+void read_require(BlockReader& block, Require& require) {
+  bool always = false;
+  const bool when_sent = block.boolean_or("require", "when_sent", always);
+  require = when_sent ? Require::when_sent : always ? Require::always : Require::never;
+}
+
 void read_replace(const Node& node, const BlockReader::Context& reading, RawEntry& raw) {
   raw.has_replace = node != nullptr;
   BlockReader block(node.get(), "secrets.replaceConfig", raw.path + ".replace", reading);
@@ -44,7 +51,7 @@ void read_replace(const Node& node, const BlockReader::Context& reading, RawEntr
   block.boolean("match_body", raw.replace.match_body);
   block.boolean("match_path", raw.replace.match_path);
   block.boolean("match_query", raw.replace.match_query);
-  block.boolean("require", raw.replace.require);
+  read_require(block, raw.replace.require);
   block.finish();
 }
 
@@ -54,7 +61,7 @@ void read_inject(const Node& node, const BlockReader::Context& reading, RawEntry
   block.text("header", raw.inject.header);
   block.text("query_param", raw.inject.query_param);
   block.text("formatter", raw.inject.formatter);
-  block.boolean("require", raw.inject.require);
+  read_require(block, raw.inject.require);
   block.finish();
 }
 
@@ -68,7 +75,7 @@ RawEntry read_entry(const Node& node, std::string path, const BlockReader::Conte
   block.text("proxy_value", raw.legacy.proxy_value);
   block.texts("match_headers", raw.legacy.match_headers);
   block.boolean("match_body", raw.legacy.match_body);
-  block.boolean("require", raw.legacy.require);
+  read_require(block, raw.legacy.require);
   raw.legacy_body_line = block.line_of("match_body");
   raw.legacy_require_line = block.line_of("require");
   block.text("scrub_responses", raw.scrub_responses);
@@ -98,6 +105,13 @@ const char* form_fault(const RawEntry& raw) {
   if (raw.has_replace && raw.replace.proxy_value.empty()) return "replace.proxy_value is required";
   if (legacy && raw.legacy.proxy_value.empty()) return "proxy_value is required";
   return nullptr;
+}
+
+/// Only fields and query parameters show whether a credential was sent.
+bool can_be_sent(const RawEntry& raw) {
+  if (raw.has_inject) return raw.inject.require != Require::when_sent;
+  const RawEntry::Replace& replace = raw.has_replace ? raw.replace : raw.legacy;
+  return replace.require != Require::when_sent || (!replace.match_path && !replace.match_body);
 }
 
 ScrubResponses scrub_of(const std::string& text) {
@@ -138,6 +152,9 @@ std::unique_ptr<const SecretEntry> build_entry(const RawEntry& raw,
                                                TokenSearch& tokens) {
   if (const char* fault = form_fault(raw)) throw ConfigError(fault);
   auto entry = std::make_unique<SecretEntry>();
+  if (!can_be_sent(raw)) {
+    throw ConfigError(R"(require "when_sent" needs match_headers or match_query)");
+  }
   entry->scrub = scrub_of(raw.scrub_responses);
   entry->require_tls = raw.require_tls;
   entry->source =

@@ -16,6 +16,13 @@
 
 namespace iron::transforms {
 
+/// `require`: which requests are refused when the token is not found in them.
+enum class Require : std::uint8_t {
+  never,
+  always,
+  when_sent,  ///< those that hold a credential where the entry looks, see sends_credential()
+};
+
 /// One entry of `secrets`: whose key, for which requests, and where it goes.
 struct SecretEntry {
   /// A formatted value, or why there is none.
@@ -28,7 +35,7 @@ struct SecretEntry {
   std::string quoted_location;  ///< `inject`: JSON string of the place
   std::unique_ptr<const SecretSource> source;
   std::vector<policy::Rule> rules;
-  bool require = false;
+  Require require = Require::never;
   bool require_tls = false;
   ScrubResponses scrub = ScrubResponses::off;
 

@@ -6,6 +6,7 @@
 #include "policy/quote.h"
 #include "transforms/encoding.h"
 #include "transforms/secret_inject.h"
+#include "transforms/sent_credential.h"
 
 namespace iron::transforms {
 namespace {
@@ -79,9 +80,17 @@ bool Secrets::lacks_tls(const Exchange& exchange, const SecretEntry& entry) {
   return entry.require_tls && is_request && !exchange.client_tls;
 }
 
-Secrets::End Secrets::guard(const Exchange& exchange, const SecretEntry& entry) const {
+Secrets::End Secrets::guard(Exchange& exchange, const SecretEntry& entry) const {
   if (lacks_tls(exchange, entry)) return End::needs_tls;
-  return entry.require ? End::not_admitted : End::none;
+  return must_have_token(entry, exchange) ? End::not_admitted : End::none;
+}
+
+/// `when_sent` leaves alone what shows no credential. Nothing is seen of what a tunnel carries that
+/// is not intercepted, so there it is `true`.
+bool Secrets::must_have_token(const SecretEntry& entry, Exchange& exchange) const {
+  if (entry.require != Require::when_sent) return entry.require == Require::always;
+  if (exchange.mode == Mode::sni_only) return true;
+  return !exchange.tunnel_check && sends_credential(entry, exchange);
 }
 
 Secrets::End Secrets::activate(Exchange& exchange, std::uint32_t id, Plan& plan) const {
@@ -89,7 +98,7 @@ Secrets::End Secrets::activate(Exchange& exchange, std::uint32_t id, Plan& plan)
   if (lacks_tls(exchange, entry)) return End::needs_tls;
   const Secret* value = entry.source->value();
   if (value == nullptr) {
-    if (entry.require) return End::unavailable;
+    if (must_have_token(entry, exchange)) return End::unavailable;
     exchange.scratch.unavailable.push_back(id);
     return End::none;
   }
@@ -103,12 +112,13 @@ Secrets::End Secrets::activate(Exchange& exchange, std::uint32_t id, Plan& plan)
   return End::none;
 }
 
-std::uint32_t Secrets::first_missing(const Exchange& exchange) const {
+std::uint32_t Secrets::first_missing(Exchange& exchange) const {
   // The requests inside an intercepted tunnel carry the token; the tunnel itself cannot.
   if (exchange.tunnel_check && exchange.mode == Mode::mitm) return kNobody;
   for (const Scratch::Active& active : exchange.scratch.active) {
     const SecretEntry& entry = *entries_[active.entry];
-    if (entry.require && !entry.injects() && !active.hit) return active.entry;
+    if (entry.injects() || active.hit) continue;
+    if (must_have_token(entry, exchange)) return active.entry;
   }
   return kNobody;
 }

@@ -36,13 +36,14 @@ class Secrets : public Transform {
   };
 
   Plan plan(Exchange& exchange) const;
+  bool must_have_token(const SecretEntry& entry, Exchange& exchange) const;
   End activate(Exchange& exchange, std::uint32_t id, Plan& plan) const;
   /// Of an entry that matches one reading of the path only: no key, but what it refuses stays
   /// refused.
-  End guard(const Exchange& exchange, const SecretEntry& entry) const;
+  End guard(Exchange& exchange, const SecretEntry& entry) const;
   static bool lacks_tls(const Exchange& exchange, const SecretEntry& entry);
   /// The first active entry that must have a hit and has none.
-  std::uint32_t first_missing(const Exchange& exchange) const;
+  std::uint32_t first_missing(Exchange& exchange) const;
   void apply(Exchange& exchange, Trace& trace) const;
   void annotate_injected(const Scratch& scratch, std::string& out) const;
   void annotate_unavailable(const Scratch& scratch, std::string& out) const;

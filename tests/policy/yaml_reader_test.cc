@@ -115,6 +115,39 @@ TEST(YamlReader, ConvertsScalarsToBooleans) {
   }
 }
 
+TEST(YamlReader, ReadsABooleanOrAWord) {
+  const struct {
+    const char* written;
+    bool word, flag;
+    const char* error;
+  } cases[] = {
+      {"sometimes", true, false, ""},
+      {"'sometimes'", true, false, ""},
+      {"!!str sometimes", true, false, ""},
+      {"true", false, true, ""},
+      {"on", false, true, ""},
+      {"false", false, false, ""},
+      {"~", false, false, ""},
+      {"Sometimes", false, false, "cannot unmarshal !!str `Sometimes` into bool"},
+      {"sometimes_not", false, false, "cannot unmarshal !!str `sometim...` into bool"},
+      {"1", false, false, "cannot unmarshal !!int `1` into bool"},
+      {"[sometimes]", false, false, "cannot unmarshal !!seq into bool"},
+  };
+  for (const auto& at : cases) {
+    const auto root = parse_yaml("flag: " + std::string(at.written));
+    YamlErrors errors;
+    BlockReader block(root.get(), "config.Thing", "thing",
+                      {&errors, UnknownKeys::are_errors, nullptr, "f.yaml"});
+    bool flag = false;
+    EXPECT_EQ(block.boolean_or("flag", "sometimes", flag), at.word) << at.written;
+    EXPECT_FALSE(block.boolean_or("other", "sometimes", flag)) << at.written;
+    block.finish();
+    EXPECT_EQ(flag, at.flag) << at.written;
+    const std::string expected = "yaml: unmarshal errors:\n  line 1: " + std::string(at.error);
+    EXPECT_EQ(errors.empty() ? "" : errors.text(), *at.error == '\0' ? "" : expected);
+  }
+}
+
 TEST(YamlReader, NamesWrongTypes) {
   const struct {
     const char *text, *error;

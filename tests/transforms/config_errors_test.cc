@@ -13,6 +13,9 @@ using ::testing::StartsWith;
 
 const std::string kSource = "source: {type: env, var: KEY}, ";
 
+const std::string kWhenSent =
+    R"(secrets[0]: require "when_sent" needs match_headers or match_query)";
+
 struct ErrorCase {
   const char* transform;
   std::string config;
@@ -87,6 +90,28 @@ std::vector<ErrorCase> cases() {
       {"secrets", one_secret("match_headers: [X]"), "secrets[0]: proxy_value is required"},
       {"secrets", one_secret("replace: {proxy_value: t}, scrub_responses: yes"),
        R"(secrets[0]: scrub_responses must be "off", "on" or "block"; got "yes")"},
+      {"secrets", one_secret(kSource + "inject: {header: X, require: when_sent}"), kWhenSent},
+      {"secrets",
+       one_secret(kSource +
+                  "replace: {proxy_value: t, match_headers: [X], match_path: true, require: "
+                  "when_sent}"),
+       kWhenSent},
+      {"secrets",
+       one_secret(kSource +
+                  "replace: {proxy_value: t, match_query: true, match_body: true, require: "
+                  "when_sent}"),
+       kWhenSent},
+      {"secrets", one_secret("source: {}, proxy_value: t, match_body: true, require: when_sent"),
+       kWhenSent},
+      {"secrets", one_secret("\nreplace: {\nproxy_value: t, require: When_sent}"),
+       "parsing secrets config: yaml: unmarshal errors:\n  line 3: cannot unmarshal !!str "
+       "`When_sent` into bool"},
+      {"secrets", one_secret("inject: {header: X, require: always_and_ever}"),
+       "parsing secrets config: yaml: unmarshal errors:\n  line 1: cannot unmarshal !!str "
+       "`always_...` into bool"},
+      {"secrets", one_secret("proxy_value: t, require: 1"),
+       "parsing secrets config: yaml: unmarshal errors:\n  line 1: cannot unmarshal !!int `1` "
+       "into bool"},
       {"secrets", one_secret("replace: {proxy_value: t}"), "secrets[0]: source.type is required"},
       {"secrets", one_secret("replace: {proxy_value: t}, source: {var: X}"),
        "secrets[0]: source.type is required"},

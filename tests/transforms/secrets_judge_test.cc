@@ -45,6 +45,125 @@ TEST(SecretsJudge, MissingTokenPassesATunnelCheckThatIsIntercepted) {
   }
 }
 
+struct WhenSentCase {
+  const char* places;  ///< further keys of `replace`
+  const char* target;
+  std::vector<std::string> fields;
+  bool passes;
+};
+
+TEST(SecretsJudge, WhenSentRefusesForeignCredentialsAlone) {
+  constexpr const char* kEverywhere = "match_query: false";
+  constexpr const char* kNamed = "match_headers: [X-Key, '/^x-b/']";
+  constexpr const char* kQuery = "match_query: true";
+  for (const WhenSentCase& at : std::initializer_list<WhenSentCase>{
+           {kEverywhere, "/", {}, true},
+           {kEverywhere, "/", {"User-Agent: git/2", "X-Key: foreign"}, true},
+           {kEverywhere, "/", {"Authorization: "}, true},
+           {kEverywhere, "/", {"Authorization: tok"}, true},
+           {kEverywhere, "/", {"Authorization: Bearer foreign"}, false},
+           {kEverywhere, "/", {"Authorization: ", "authorization: foreign"}, false},
+           {kEverywhere, "/", {"x-api-key: foreign"}, false},
+           {kEverywhere, "/", {"Api-Key: foreign"}, false},
+           {kEverywhere, "/", {"X-Goog-Api-Key: foreign"}, false},
+           {kEverywhere, "/", {"PRIVATE-TOKEN: foreign"}, false},
+           {kEverywhere, "/", {"X-Auth-Token: foreign"}, false},
+           {kEverywhere, "/", {"Cookie: a=b"}, false},
+           {kEverywhere, "/", {"Cookie: a=b", "X-Any: tok"}, true},
+           {kEverywhere, "/?key=foreign", {}, true},
+           {kNamed, "/", {"Authorization: foreign"}, true},
+           {kNamed, "/", {"x-key: foreign"}, false},
+           {kNamed, "/", {"X-KEY: "}, true},
+           {kNamed, "/", {"x-basket: foreign"}, false},
+           {kNamed, "/", {"x-basket: see tok"}, true},
+           {kNamed, "/?key=foreign", {}, true},
+           {kQuery, "/?a=foreign", {}, true},
+           {kQuery, "/?key=foreign", {}, false},
+           {kQuery, "/?key=tok", {}, true},
+           {kQuery, "/?key=&key", {}, true},
+           {kQuery, "/?a=1&api_key=foreign", {}, false},
+           {kQuery, "/?ApiKey=foreign", {}, false},
+           {kQuery, "/?token=foreign", {}, false},
+           {kQuery, "/?access%5ftoken=foreign", {}, false},
+           {kQuery, "/?k%65y=foreign", {}, false},
+           {kQuery, "/?k%zz=1&keys=2&xkey=3", {}, true},
+           {kQuery, "/?a=1;key=foreign", {}, false},
+           {kQuery, "/?key=;foreign", {}, false},
+           {kQuery, "/?key;b=foreign", {}, true},
+           {kQuery, "/", {"Authorization: foreign"}, false},
+       }) {
+    Rig rig(Env{{"KEY", "R"}});
+    rig.secrets("[" +
+                entry("KEY", std::string("replace: {proxy_value: tok, require: when_sent, ") +
+                                 at.places + "}") +
+                "]");
+    EXPECT_EQ(rig.request(std::string("GET ") + at.target, at.fields).run(),
+              at.passes ? Progress::done : Progress::rejected)
+        << at.places << " " << at.target << " " << testing::PrintToString(at.fields);
+    if (at.passes) continue;
+    EXPECT_EQ(rig.annotations(), R"({"rejected":"KEY"})");
+    EXPECT_EQ(rig.exchange.denial_reason, "secrets: the request does not carry the required token");
+  }
+}
+
+TEST(SecretsJudge, WhenSentSeesTheTokenInABasicCredential) {
+  Rig rig(Env{{"KEY", "R"}});
+  rig.secrets("[" +
+              entry("KEY",
+                    "replace: {proxy_value: tok, require: when_sent, match_headers: "
+                    "[Authorization]}") +
+              "]");
+  EXPECT_EQ(rig.request("GET /", {"Authorization: Basic dTp0b2s="}).run(), Progress::done);
+  EXPECT_THAT(rig.fields(), ElementsAre("Authorization: Basic dTpS"));
+  EXPECT_EQ(rig.request("GET /", {"Authorization: Basic dTpmb3JlaWdu"}).run(), Progress::rejected);
+}
+
+TEST(SecretsJudge, WhenSentLeavesInterceptedTunnelsAloneAndRefusesOpaqueOnes) {
+  unsetenv("NONE");
+  for (const char* variable : {"KEY", "NONE"}) {
+    Rig rig(Env{{"KEY", "R"}});
+    rig.secrets("[" + entry(variable, "proxy_value: tok, require: when_sent") + "]");
+    EXPECT_EQ(rig.tunnel({"Authorization: foreign"}).run(), Progress::done) << variable;
+    for (const bool check : {true, false}) {
+      rig.tunnel();
+      rig.exchange.tunnel_check = check;
+      rig.exchange.mode = Mode::sni_only;
+      EXPECT_EQ(rig.run(), Progress::rejected) << variable << check;
+    }
+  }
+}
+
+TEST(SecretsJudge, WhenSentNeedsTheKeyOnlyForACredential) {
+  unsetenv("NONE");
+  Rig rig;
+  rig.secrets("[" + entry("NONE", "replace: {proxy_value: tok, require: when_sent}") + "]");
+  EXPECT_EQ(rig.request("GET /").run(), Progress::done);
+  EXPECT_EQ(rig.annotations(), R"({"secret_unavailable":["NONE"]})");
+  for (const char* field : {"Authorization: tok", "Authorization: foreign"}) {
+    EXPECT_EQ(rig.request("GET /", {field}).run(), Progress::rejected);
+    EXPECT_EQ(rig.annotations(), R"({"reject_reason":"secret_unavailable","rejected":"NONE"})");
+  }
+}
+
+TEST(SecretsJudge, WhenSentIsAskedForEachEntry) {
+  Rig rig(Env{{"A", "1"}, {"B", "2"}});
+  rig.secrets(
+      "[" +
+      entry("A",
+            "replace: {proxy_value: tok-a, require: when_sent, match_headers: "
+            "[Authorization]}") +
+      ", " +
+      entry("B", "replace: {proxy_value: tok-b, require: when_sent, match_headers: [X-Key]}") +
+      "]");
+  EXPECT_EQ(rig.request("GET /", {"Authorization: tok-a"}).run(), Progress::done);
+  EXPECT_EQ(rig.request("GET /", {"X-Key: tok-b"}).run(), Progress::done);
+  EXPECT_EQ(rig.request("GET /", {"Authorization: tok-a", "X-Key: foreign"}).run(),
+            Progress::rejected);
+  EXPECT_EQ(rig.annotations(), R"({"rejected":"B"})");
+  EXPECT_EQ(rig.request("GET /", {"Authorization: tok-b"}).run(), Progress::rejected);
+  EXPECT_EQ(rig.annotations(), R"({"rejected":"A"})");
+}
+
 TEST(SecretsJudge, UnavailableSecretIsNotedOrRejects) {
   Rig rig(Env{{"KEY", "R"}});
   unsetenv("NONE");
