@@ -73,6 +73,24 @@ char* put_path_encoded(char* out, std::string_view bytes) {
   return out;
 }
 
+char* put_json_escaped(char* out, std::string_view bytes) {
+  constexpr std::string_view kMeant = "\"\\\b\f\n\r\t", kLetters = "\"\\bfnrt";
+  for (const char c : bytes) {
+    const std::size_t letter = kMeant.find(c);
+    if (letter != kMeant.npos) {
+      *out++ = '\\';
+      *out++ = kLetters[letter];
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      out = put(out, "\\u00");
+      *out++ = kHex[static_cast<unsigned char>(c) >> 4];
+      *out++ = kHex[c & 15];
+    } else {
+      *out++ = c;
+    }
+  }
+  return out;
+}
+
 Base64Writer::~Base64Writer() {
   wipe(std::span<char>(reinterpret_cast<char*>(carry_), sizeof carry_));
 }

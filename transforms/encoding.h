@@ -16,6 +16,9 @@ char* put_form_encoded(char* out, std::string_view bytes);
 /// Path data: letters, digits and `-_.~!$&'()*+,;=:@` stay; `/`, `%`, `?` and `#` do not. At most 3
 /// times as long.
 char* put_path_encoded(char* out, std::string_view bytes);
+/// What may stand in a JSON string (RFC 8259 section 7): `"`, `\` and control characters are
+/// escaped, all else stays, bytes that are no UTF-8 too. At most 6 times as long.
+char* put_json_escaped(char* out, std::string_view bytes);
 
 /// Standard base64 with padding, fed piece by piece.
 class Base64Writer {

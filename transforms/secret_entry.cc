@@ -4,6 +4,7 @@
 
 #include "policy/json_writer.h"
 #include "policy/quote.h"
+#include "transforms/encoding.h"
 
 namespace iron::transforms {
 namespace {
@@ -266,6 +267,22 @@ SecretEntry::Injected SecretEntry::injected(const Secret& value) const {
   });
   if (formatted_) return {&*formatted_, nullptr};
   return {nullptr, &format_error_};
+}
+
+const Secret& SecretEntry::in_body(const Secret& value, BodyCoding coding) const {
+  const auto coded = [&](std::once_flag& once, std::optional<Secret>& kept, std::size_t most,
+                         char* (*put_coded)(char*, std::string_view)) -> const Secret& {
+    std::call_once(once, [&] {
+      Secret text = Secret::sized(most * value.size());
+      char* out = text.writable().data();
+      text.shrink(static_cast<std::size_t>(put_coded(out, value.reveal()) - out));
+      if (!text.equals(value.reveal())) kept.emplace(Secret::copy_of(text.reveal()));
+    });
+    return kept ? *kept : value;
+  };
+  if (coding == BodyCoding::form) return coded(form_once_, form_encoded_, 3, put_form_encoded);
+  if (coding == BodyCoding::json) return coded(json_once_, json_escaped_, 6, put_json_escaped);
+  return value;
 }
 
 const ScrubForms& SecretEntry::scrub_forms(const Secret& value) const {

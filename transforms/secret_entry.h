@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "policy/rules.h"
+#include "transforms/body_coding.h"
 #include "transforms/formatter.h"
 #include "transforms/header_name.h"
 #include "transforms/scrub_forms.h"
@@ -53,6 +54,9 @@ struct SecretEntry {
   const std::string& name() const { return source->name(); }
   /// What is put in for `value`, which is always the source's one value. Thread safe.
   Injected injected(const Secret& value) const;
+  /// What is put into a body of that coding for `value`, the source's one value: the value itself
+  /// where it holds nothing special. Thread safe.
+  const Secret& in_body(const Secret& value, BodyCoding coding) const;
   /// How answers may show `value`, the source's one value. Thread safe.
   const ScrubForms& scrub_forms(const Secret& value) const;
 
@@ -60,6 +64,8 @@ struct SecretEntry {
   mutable std::once_flag formatted_once_;
   mutable std::optional<Secret> formatted_;
   mutable std::string format_error_;
+  mutable std::once_flag form_once_, json_once_;
+  mutable std::optional<Secret> form_encoded_, json_escaped_;
   mutable std::once_flag scrub_once_;
   mutable std::optional<ScrubForms> scrub_forms_;
 };

@@ -136,7 +136,10 @@ void SecretSearch::write_hits(std::vector<Substitution>& parts) const {
   for (const Scratch::Hit& hit : scratch_.hits) {
     parts.push_back({hit.begin, hit.length, scratch_.active[hit.active].value});
   }
-  if (!merge) return;
+  if (merge) sort_parts(parts);
+}
+
+void SecretSearch::sort_parts(std::vector<Substitution>& parts) {
   std::sort(parts.begin(), parts.end(),
             [](const Substitution& a, const Substitution& b) { return a.begin < b.begin; });
 }
@@ -264,7 +267,23 @@ void SecretSearch::search_body() {
   if (scratch_.hits.empty() || !resolve(&exchange_.body.parts)) return;
   if (purpose_ == Purpose::probe) return;
   note_places(Place::body, 0);
-  write_hits(exchange_.body.parts);
+  write_body_hits();
+}
+
+/// The value is put in as its surroundings write it, or it would end them.
+void SecretSearch::write_body_hits() {
+  const BodyCoding coding = body_coding(exchange_.request.headers);
+  JsonStrings strings(exchange_.body.bytes);
+  std::vector<Substitution>& parts = exchange_.body.parts;
+  const bool merge = !parts.empty();
+  for (const Scratch::Hit& hit : scratch_.hits) {
+    const Secret& value = *scratch_.active[hit.active].value;
+    const Secret* coded = &entry(hit.active).in_body(value, coding);
+    const bool stays =
+        coding == BodyCoding::json && coded != &value && !strings.hold(hit.begin, hit.length);
+    parts.push_back({hit.begin, hit.length, stays ? &value : coded});
+  }
+  if (merge) sort_parts(parts);
 }
 
 }  // namespace iron::transforms

@@ -45,6 +45,7 @@ class SecretSearch {
   void search_pair(std::string_view pair, std::size_t begin);
   void search_path();
   void search_body();
+  void write_body_hits();
   /// First active entry that puts its own value where the client's field or pair was.
   std::uint32_t overwritten_by(std::string SecretEntry::* target, std::string_view name) const;
 
@@ -52,6 +53,7 @@ class SecretSearch {
   void collect(std::string_view text, Admit admit);
   bool resolve(const std::vector<Substitution>* taken);
   void write_hits(std::vector<Substitution>& parts) const;
+  static void sort_parts(std::vector<Substitution>& parts);
   void note_places(Place place, std::size_t index);
 
   const SecretEntries& entries_;

@@ -105,14 +105,20 @@ std::vector<Hit> hits_in(std::string_view text, const std::vector<bool>& wanted)
   return hits;
 }
 
-std::string swapped(std::string_view text, const std::vector<bool>& wanted = {true, true}) {
+/// `coded(hit)` is what is put in for a hit.
+template <class Coded>
+std::string swapped(std::string_view text, const std::vector<bool>& wanted, Coded coded) {
   std::string out;
   std::size_t from = 0;
   for (const Hit& hit : hits_in(text, wanted)) {
-    out.append(text.substr(from, hit.at - from)).append(kPairs[hit.pair].value);
+    out.append(text.substr(from, hit.at - from)).append(coded(hit));
     from = hit.at + kPairs[hit.pair].token.size();
   }
   return out.append(text.substr(from));
+}
+
+std::string swapped(std::string_view text, const std::vector<bool>& wanted = {true, true}) {
+  return swapped(text, wanted, [](const Hit& hit) { return kPairs[hit.pair].value; });
 }
 
 std::string escaped(std::string_view text, std::string_view kept, bool blank_is_plus) {
@@ -169,6 +175,34 @@ std::string expected_query(std::string_view query) {
     out.push_back('&');
     query.remove_prefix(end + 1);
   }
+}
+
+/// Content types; the body is one of these codings.
+constexpr std::array<const char*, 4> kTypes = {nullptr, "text/plain",
+                                               "Application/x-www-form-urlencoded ;a=b",
+                                               "application/x+JSON; charset=utf-8"};
+
+/// Whether the bytes from `begin` to `end` are within one JSON string.
+bool in_string(std::string_view json, std::size_t begin, std::size_t end) {
+  bool open = false;
+  for (std::size_t at = 0; at < end; ++at) {
+    if (open && json[at] == '\\') {
+      ++at;
+    } else if (json[at] == '"') {
+      if (at >= begin) return false;
+      open = !open;
+    }
+  }
+  return open;
+}
+
+std::string expected_body(std::string_view body, std::size_t type) {
+  return swapped(body, {true, true}, [&](const Hit& hit) {
+    const Pair& pair = kPairs[hit.pair];
+    if (type == 2) return escaped(pair.value, "-_.~", true);
+    if (type < 3 || !in_string(body, hit.at, hit.at + pair.token.size())) return pair.value;
+    return reference::replaced(reference::replaced(pair.value, "\\", "\\\\"), "\"", "\\\"");
+  });
 }
 
 std::string expected_path(std::string_view raw) {
@@ -262,6 +296,7 @@ struct Sent {
   std::string path, query, body;
   bool has_query = false;
   std::vector<std::string> names, values;
+  std::size_t type = 0;  ///< of kTypes
 };
 
 std::optional<Sent> read_request(Cutter& cutter) {
@@ -279,6 +314,11 @@ std::optional<Sent> read_request(Cutter& cutter) {
     sent.names.emplace_back(kNames[cutter.up_to(4)]);
     sent.values.emplace_back(cutter.text('\n'));
     if (!clean(sent.values.back())) return std::nullopt;
+  }
+  sent.type = cutter.up_to(kTypes.size() - 1);
+  if (kTypes[sent.type] != nullptr) {
+    sent.names.emplace_back("Content-Type");
+    sent.values.emplace_back(kTypes[sent.type]);
   }
   sent.body = cutter.rest();
   return sent;
@@ -328,7 +368,7 @@ FUZZ_TARGET(swap) {
   if (places.injects) query = injected_query(sent->query, query);
   FUZZ_CHECK(rig.target() == path + (places.injects ? "?" : mark) + query);
   const bool any_field = check_fields(rig, *sent, places);
-  const std::string body = places.body ? swapped(sent->body) : sent->body;
+  const std::string body = places.body ? expected_body(sent->body, sent->type) : sent->body;
   // A body that no entry asks for is streamed.
   if (places.body) FUZZ_CHECK(rig.sent_body() == body);
 

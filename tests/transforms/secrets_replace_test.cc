@@ -198,6 +198,49 @@ TEST(SecretsReplace, BodyIsReadWholeAndRewritten) {
   EXPECT_EQ(rig.annotations(), "");
 }
 
+TEST(SecretsReplace, BodyGetsTheKeyInItsOwnCoding) {
+  struct Case {
+    std::vector<std::string> fields;
+    const char *body, *leaves;
+  };
+  const std::vector<std::string> form = {"content-type: Application/x-www-form-URLencoded ; a=b"};
+  const std::vector<std::string> json = {"Content-Type: application/json;charset=utf-8"};
+  const std::vector<std::string> suffix = {"Content-Type: application/vnd.api+JSON"};
+  Rig rig(Env{{"KEY", "a \"\\/&=%+\n\x01\xc3\xa9"}, {"PLAIN", "Plain-1._~"}});
+  rig.secrets("[" + replacing("tok", "match_body: true") + ", " +
+              replacing("other", "match_body: true", "PLAIN") + ", " +
+              replacing("q\"t", "match_body: true") + "]");
+  constexpr const char* kRaw = "a \"\\/&=%+\n\x01\xc3\xa9";
+  constexpr const char* kEscaped = R"(a \"\\/&=%+\n\u0001)"
+                                   "\xc3\xa9";
+  for (const Case& at : std::initializer_list<Case>{
+           {form, "tok", "a+%22%5C%2F%26%3D%25%2B%0A%01%C3%A9"},
+           {form, "k=other&tok=1", "k=Plain-1._~&a+%22%5C%2F%26%3D%25%2B%0A%01%C3%A9=1"},
+           {json, R"("tok")", R"("E")"},
+           {json, R"({"tok":"\"tok","b":"\\",tok:"other"})",
+            R"({"E":"\"E","b":"\\",R:"Plain-1._~"})"},
+           {json, "tok", "R"},
+           {json, R"(["q"t"tok"])", R"(["R"E"])"},
+           {suffix, R"("tok)", R"("E)"},
+           {{"Content-Type: text/json"}, R"("tok")", R"("R")"},
+           {{"Content-Type: application/jsonl"}, R"("tok")", R"("R")"},
+           {{"Content-Type: json"}, R"("tok")", R"("R")"},
+           {{}, R"("tok")", R"("R")"},
+           {{"Content-Type: application/json", "Content-Type: text/plain"}, R"("tok")", R"("R")"},
+           {{"Content-Type: application/json", "Content-Type: a/b+json"}, R"("tok")", R"("E")"},
+       }) {
+    ASSERT_EQ(rig.request("POST /", at.fields).body(at.body).run(), Progress::done);
+    std::string leaves = at.leaves;
+    for (const auto& [mark, text] : {std::pair{'E', kEscaped}, std::pair{'R', kRaw}}) {
+      for (std::size_t i = 0; at.fields != form && (i = leaves.find(mark, i)) != leaves.npos;) {
+        leaves.replace(i, 1, text);
+        i += std::string_view(text).size();
+      }
+    }
+    EXPECT_EQ(rig.sent_body(), leaves) << at.body;
+  }
+}
+
 TEST(SecretsReplace, BodyIsNotReadWhereNoEntryNeedsIt) {
   Rig rig(Env{{"KEY", "R"}});
   rig.secrets("[" + replacing("gone", "require: true, match_headers: [X-K]") + ", " +

@@ -15,6 +15,7 @@ set(wire_tests
   test_streaming
   test_websocket
   test_scrub
+  test_field_secrets
   test_management
   test_shutdown
   test_limits
