@@ -77,7 +77,8 @@ void AnswerScrub::add_basic_payloads(const transforms::Exchange& exchange,
     writer.feed(decoded.substr(at));
     payload.shrink(static_cast<std::size_t>(writer.finish() - payload.writable().data()));
     payloads_.push_back(transforms::ScrubForms::basic(std::move(payload)));
-    set_.add(payloads_.back(), entry->token, entry->mode);
+    // The client's own payload takes its place.
+    set_.add(payloads_.back(), texts_.emplace_back(decoded), entry->mode);
   }
 }
 

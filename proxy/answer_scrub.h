@@ -56,7 +56,7 @@ class AnswerScrub {
   std::deque<transforms::ScrubForms> payloads_;
   std::optional<transforms::ScrubFilter> filter_;  ///< of the body
   std::optional<transforms::ScrubFilter> texts_filter_;
-  std::deque<std::string> texts_;  ///< what fields show instead
+  std::deque<std::string> texts_;  ///< what fields and payloads show instead
   std::string scratch_;
   std::unique_ptr<ContentDecoder> decoder_;
   bool reframes_ = false;

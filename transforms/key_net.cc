@@ -51,6 +51,7 @@ std::vector<Secret> spellings_of(const Secret& key) {
   const ScrubForms forms(key);
   for (const ScrubForms::Form& form : forms.all()) {
     if (form.bytes.size() < KeyNet::kShortest || form.kind == ScrubForms::Kind::hex) continue;
+    if (form.lead_free > 0 || form.trail_free > 0) continue;  // its own characters are there, too
     add_spelling(json_escaped(form.bytes), all);
     if (form.kind != ScrubForms::Kind::text) continue;
     add_spelling(encoded(form.bytes, put_form_encoded), all);

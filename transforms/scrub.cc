@@ -12,88 +12,13 @@ namespace {
 
 using Kind = ScrubForms::Kind;
 
-constexpr std::string_view kNameless = "[redacted]";
-constexpr std::size_t kLongestSpelling = 6;  // of one byte: \u00xx
 constexpr std::size_t kLeastHeld = 64;
-
-bool has_controls(std::string_view text) {
-  return std::ranges::any_of(text, [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte < 0x20 || byte == 0x7F;
-  });
-}
 
 }  // namespace
 
-void ScrubSet::add(const ScrubForms& forms, std::string_view token, ScrubResponses mode) {
-  const std::string_view shown = token.empty() || has_controls(token) ? kNameless : token;
-  const bool blocks = mode == ScrubResponses::block;
-  const auto known = [&](const ScrubForms::Form& form) {
-    return std::ranges::find_if(forms_, [&](const Form& other) {
-      return other.kind == form.kind && other.bytes == form.bytes;
-    });
-  };
-  // All forms of a value are known if its first one is, hence one search.
-  const bool new_value = forms.all().empty() || known(forms.all().front()) == forms_.end();
-  for (const ScrubForms::Form& form : forms.all()) {
-    const auto same = new_value ? forms_.end() : known(form);
-    if (same == forms_.end()) {
-      forms_.push_back({form.kind, form.bytes, shown, blocks});
-    } else {
-      same->blocks = same->blocks || blocks;
-    }
-  }
-  replaces_ = replaces_ || mode == ScrubResponses::on;
-  blocks_ = blocks_ || blocks;
-}
-
-void ScrubSet::seal() {
-  first_.fill(0);
-  for (const Form& form : forms_) {
-    each_start(form.kind, form.bytes,
-               [&](char c) { ++first_[static_cast<unsigned char>(c) + 1U]; });
-    note_pairs(form);
-  }
-  for (std::size_t i = 1; i < first_.size(); ++i) first_[i] += first_[i - 1];
-  starters_.resize(first_.back());
-  std::array<std::uint32_t, 257> next = first_;
-  for (std::uint32_t id = 0; id < forms_.size(); ++id) {
-    each_start(forms_[id].kind, forms_[id].bytes,
-               [&](char c) { starters_[next[static_cast<unsigned char>(c)]++] = id; });
-  }
-}
-
-/// The first two characters of everything that can begin the form.
-void ScrubSet::note_pairs(const Form& form) {
-  const auto behind = [&](char first) {
-    return [pairs = &pairs_[static_cast<unsigned char>(first)]](char c) {
-      pairs->set(static_cast<unsigned char>(c));
-    };
-  };
-  each_start(form.kind, form.bytes, [&](char first) {
-    if (form.kind == Kind::hex) {
-      each_spelled(form.bytes, Spelling::hex, 1, behind(first));
-      return;
-    }
-    const bool plain = plain_equals(form.kind, form.bytes.front(), first);
-    if (plain && form.bytes.size() == 1) pairs_[static_cast<unsigned char>(first)].set();
-    if (plain && form.bytes.size() > 1) each_start(form.kind, form.bytes.substr(1), behind(first));
-    if ((first != '%' && first != '\\') || !may_escape(form.kind, form.bytes.front())) return;
-    for (const Spelling spelling : kEscapes) {
-      const bool fits =
-          spelling_length(form.bytes, spelling) > 0 && spelled(form.bytes, spelling, 0) == first;
-      if (fits) each_spelled(form.bytes, spelling, 1, behind(first));
-    }
-  });
-}
-
-std::size_t ScrubSet::longest() const {
-  std::size_t longest = 0;
-  for (const Form& form : forms_) {
-    const std::size_t most = form.kind == Kind::hex ? 2 : kLongestSpelling;
-    longest = std::max(longest, form.bytes.size() * most);
-  }
-  return longest;
+bool ScrubFilter::Thread::meets(const Thread& other) const {
+  return begin == other.begin && form == other.form && position == other.position &&
+         spelling == other.spelling && offset == other.offset && border == other.border;
 }
 
 /// All ways in which `byte` can carry the partial match on.
@@ -101,35 +26,82 @@ void ScrubFilter::extend(const Thread& thread, unsigned char byte) {
   const ScrubSet::Form& form = set_->forms_[thread.form];
   const std::string_view bytes = form.bytes.substr(thread.position);
   const auto c = static_cast<char>(byte);
-  const auto try_spelling = [&](Spelling spelling) {
-    const std::size_t size = spelling_length(bytes, spelling);
-    if (size == 0) return;
-    bool fits = false;
-    each_spelled(bytes, spelling, thread.offset, [&](char at) { fits = fits || at == c; });
-    if (!fits) return;
-    Thread next = thread;
-    next.spelling = spelling;
-    ++next.offset;
-    if (next.offset < size) {
-      keep(next);
-    } else {
-      advance(next, spelled_bytes(bytes, spelling));
-    }
-  };
+  if (form.free_at(thread.position) > 0) {
+    extend_border(thread, c);
+    return;
+  }
   if (thread.spelling != Spelling::none) {
-    try_spelling(thread.spelling);
+    spell(thread, bytes, thread.spelling, c);
     return;
   }
   if (form.kind == Kind::hex) {
-    try_spelling(Spelling::hex);
+    spell(thread, bytes, Spelling::hex, c);
     return;
   }
-  if (plain_equals(form.kind, bytes.front(), c)) advance(thread, 1);
-  if ((c != '%' && c != '\\') || !may_escape(form.kind, bytes.front())) return;
-  for (const Spelling spelling :
-       {Spelling::percent, Spelling::json_short, Spelling::json_byte, Spelling::json_code}) {
-    try_spelling(spelling);
+  if (plain_equals(form.kind, bytes.front(), c)) {
+    Thread next = thread;
+    next.coding.url = next.coding.url || (form.kind == Kind::base64 && c != bytes.front());
+    advance(next, 1);
   }
+  if ((c != '%' && c != '\\') || !may_escape(form.kind, bytes.front())) return;
+  for (const Spelling spelling : kEscapes) spell(thread, bytes, spelling, c);
+}
+
+/// One more character of a spelling of the first of `bytes`.
+void ScrubFilter::spell(Thread thread, std::string_view bytes, Spelling spelling, char c) {
+  const std::size_t size = spelling_length(bytes, spelling);
+  if (size == 0) return;
+  bool fits = false;
+  each_spelled(bytes, spelling, thread.offset, [&](char at) { fits = fits || at == c; });
+  if (!fits) return;
+  Coding& coding = thread.coding;
+  if (spelling == Spelling::hex) {
+    coding.lower = coding.lower || c >= 'a';
+    coding.upper = coding.upper || (c >= 'A' && c <= 'F');
+  } else {
+    (spelling == Spelling::percent ? coding.percent : coding.json) = true;
+  }
+  thread.spelling = spelling;
+  ++thread.offset;
+  if (thread.offset < size) {
+    keep(thread);
+  } else if (thread.border != 0) {
+    cross_border(thread, sextet(thread.border));
+  } else {
+    advance(thread, spelled_bytes(bytes, spelling));
+  }
+}
+
+/// The same at a base64 character that the value shares with its neighbour.
+void ScrubFilter::extend_border(const Thread& thread, char c) {
+  const ScrubSet::Form& form = set_->forms_[thread.form];
+  if (thread.spelling != Spelling::none) {
+    spell(thread, {&thread.border, 1}, thread.spelling, c);
+    return;
+  }
+  Thread next = thread;
+  if (form.may_share(thread.position, sextet(c))) {
+    next.coding.url = next.coding.url || c == '-' || c == '_';
+    cross_border(next, sextet(c));
+  }
+  if (c != '%' && c != '\\') return;
+  for (const char escaped : {'+', '/'}) {
+    if (!form.may_share(thread.position, sextet(escaped))) continue;
+    next.border = escaped;
+    for (const Spelling spelling : kEscapes) spell(next, {&escaped, 1}, spelling, c);
+  }
+}
+
+void ScrubFilter::cross_border(Thread thread, int value) {
+  const ScrubSet::Form& form = set_->forms_[thread.form];
+  const auto bits = static_cast<unsigned>(value);
+  if (thread.position == 0 && form.lead_free > 0) {
+    thread.lead = static_cast<std::uint8_t>(bits >> (6 - form.lead_free));
+  } else {
+    thread.trail = static_cast<std::uint8_t>(bits & ((1U << form.trail_free) - 1));
+  }
+  thread.border = 0;
+  advance(thread, 1);
 }
 
 /// Two ways to read the same characters can come to the same place. One of them goes on, or each
@@ -139,7 +111,9 @@ void ScrubFilter::keep(const Thread& thread) {
     return other.begin == thread.begin && other.form == thread.form;
   };
   for (auto at = next_.rbegin(); at != next_.rend() && related(*at); ++at) {
-    if (*at == thread) return;
+    if (!at->meets(thread)) continue;
+    at->coding.add(thread.coding);
+    return;
   }
   next_.push_back(thread);
 }
@@ -160,20 +134,27 @@ void ScrubFilter::found(const Thread& thread) {
   const ScrubSet::Form& form = set_->forms_[thread.form];
   hit_ = true;
   blocked_ = blocked_ || form.blocks;
-  Match match{thread.begin, at_ + 1, form.token};
+  Match match{thread.begin, at_ + 1, thread.form, thread.lead, thread.coding, {}};
+  match.ending.open = form.kind == Kind::base64 && form.whole;
+  match.ending.behind = {thread.trail, form.trail_free};
+  match.ending.padded = form.bytes.ends_with('=');
   while (!matches_.empty() && matches_.back().end > match.begin) {
+    Match before = matches_.back();
     // At an equal start the new one is at least as long.
-    const Match& before = matches_.back();
     if (before.begin < match.begin || (before.begin == match.begin && before.end == match.end)) {
-      match.begin = before.begin;
-      match.token = before.token;
+      const bool again = before.begin == match.begin && before.form == match.form;
+      if (again) before.coding.add(match.coding);
+      if (before.end < match.end) before.ending = match.ending;
+      before.end = match.end;
+      match = before;
     }
     matches_.pop_back();
   }
-  if (match.begin < written_) {
-    written_ = match.end;  // its token is out already
-  } else {
+  if (match.begin >= written_) {
     matches_.push_back(match);
+  } else if (match.end > written_) {  // its token is out already
+    written_ = match.end;
+    patch_.follow(match.ending);
   }
 }
 
@@ -216,7 +197,10 @@ bool ScrubFilter::feed(std::string_view bytes, std::string& out) {
 }
 
 void ScrubFilter::finish(std::string& out) {
-  if (!blocked_) release(fed_, {}, out);
+  if (!blocked_) {
+    release(fed_, {}, out);
+    patch_.leave(out);
+  }
   drop_held();
 }
 
@@ -232,7 +216,7 @@ void ScrubFilter::release(std::uint64_t until, std::string_view bytes, std::stri
   std::size_t done = 0;
   for (; done < matches_.size() && matches_[done].begin < until; ++done) {
     copy(written_, matches_[done].begin, bytes, out);
-    out.append(matches_[done].token);
+    write_token(matches_[done], out);
     written_ = matches_[done].end;
   }
   matches_.erase(matches_.begin(), matches_.begin() + static_cast<std::ptrdiff_t>(done));
@@ -241,19 +225,34 @@ void ScrubFilter::release(std::uint64_t until, std::string_view bytes, std::stri
   written_ = until;
 }
 
+void ScrubFilter::write_token(const Match& match, std::string& out) {
+  const ScrubSet::Form& form = set_->forms_[match.form];
+  if (form.kind == Kind::base64 && form.whole) {
+    patch_.put({match.lead, form.lead_free}, form.token, match.coding, out);
+    patch_.follow(match.ending);
+    return;
+  }
+  patch_.leave(out);
+  if (form.kind == Kind::hex) {
+    append_hex(form.token, match.coding, out);
+  } else {
+    append_text(form.token, match.coding, out);
+  }
+}
+
 /// Bytes of the stream, which are in held_ and then in `bytes`.
 void ScrubFilter::copy(std::uint64_t from,
                        std::uint64_t to,
                        std::string_view bytes,
-                       std::string& out) const {
+                       std::string& out) {
   const std::uint64_t border = fed_ - bytes.size();
   const std::uint64_t held_begin = border - kept_;
   if (from < border) {
     const std::uint64_t end = std::min(to, border);
-    out.append(held_.reveal().substr(from - held_begin, end - from));
+    patch_.copy(held_.reveal().substr(from - held_begin, end - from), out);
     from = end;
   }
-  if (from < to) out.append(bytes.substr(from - border, to - from));
+  if (from < to) patch_.copy(bytes.substr(from - border, to - from), out);
 }
 
 /// What is not written yet stays until it is decided.
@@ -281,6 +280,7 @@ void ScrubFilter::drop_held() {
   if (kept_ > 0) wipe(held_.writable().first(kept_));
   kept_ = 0;
   threads_.clear();
+  patch_.reset();
 }
 
 }  // namespace iron::transforms

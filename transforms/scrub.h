@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "policy/secret.h"
+#include "transforms/scrub_base64.h"
 #include "transforms/scrub_forms.h"
 #include "transforms/scrub_spelling.h"
 #include "transforms/transform.h"
@@ -38,13 +39,18 @@ class ScrubSet {
 
  private:
   friend class ScrubFilter;
-  struct Form {
-    ScrubForms::Kind kind;
-    std::string_view bytes;
+  struct Form : ScrubForms::Form {
     std::string_view token;
-    bool blocks;
+    bool blocks = false;
+
+    /// Bits of the base64 character there that may be anything; 0: it is the value's own.
+    unsigned free_at(std::size_t position) const;
+    /// Where bits are free: whether a character that stands for `sextet` may be there.
+    bool may_share(std::size_t position, int sextet) const;
   };
 
+  template <class Each>
+  static void each_next(const Form& form, std::size_t position, Each each);
   void note_pairs(const Form& form);
 
   std::vector<Form> forms_;
@@ -56,7 +62,8 @@ class ScrubSet {
 
 /// Takes the values out of one stream. The result does not depend on how the stream is cut. Kept
 /// back are only bytes that may still become a value, so at most longest() - 1, in secret memory.
-/// Overlapping occurrences are replaced as one, by the token of the one that starts first.
+/// Overlapping occurrences are replaced as one, by the token of the one that starts first, coded as
+/// it was; base64 around it is coded anew up to its end.
 class ScrubFilter {
  public:
   /// `set` must outlive the filter.
@@ -82,21 +89,33 @@ class ScrubFilter {
     std::uint32_t position = 0;          ///< in the form's bytes
     Spelling spelling = Spelling::none;  ///< of the byte at `position`, if begun
     std::uint8_t offset = 0;             ///< characters of it that came
-    bool operator==(const Thread&) const = default;
+    char border = 0;                     ///< that it stands for, where bits are free
+    std::uint8_t lead = 0, trail = 0;    ///< what the free bits were
+    Coding coding;
+
+    /// Both go on with the same.
+    bool meets(const Thread& other) const;
   };
   struct Match {
     std::uint64_t begin = 0, end = 0;
-    std::string_view token;
+    std::uint32_t form = 0;  ///< that begins it
+    std::uint8_t lead = 0;
+    Coding coding;
+    Base64Patch::Ending ending;
   };
 
   std::size_t next_start(std::string_view bytes, std::size_t at) const;
   void step(unsigned char byte);
   void extend(const Thread& thread, unsigned char byte);
+  void extend_border(const Thread& thread, char c);
+  void spell(Thread thread, std::string_view bytes, Spelling spelling, char c);
+  void cross_border(Thread thread, int value);
   void advance(Thread thread, std::size_t bytes);
   void keep(const Thread& thread);
   void found(const Thread& thread);
   void release(std::uint64_t until, std::string_view bytes, std::string& out);
-  void copy(std::uint64_t from, std::uint64_t to, std::string_view bytes, std::string& out) const;
+  void write_token(const Match& match, std::string& out);
+  void copy(std::uint64_t from, std::uint64_t to, std::string_view bytes, std::string& out);
   void keep_back(std::string_view bytes);
   void drop_held();
 
@@ -109,6 +128,7 @@ class ScrubFilter {
   std::uint64_t fed_ = 0;      ///< offset behind what feed() was given
   std::uint64_t at_ = 0;       ///< offset of the byte that is looked at
   std::uint64_t written_ = 0;  ///< offset up to which everything was written or replaced
+  Base64Patch patch_;
   bool hit_ = false, blocked_ = false;
 };
 

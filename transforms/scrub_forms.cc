@@ -32,7 +32,7 @@ ScrubForms::ScrubForms(const Secret& value) {
 }
 
 /// Behind 0, 1 or 2 other bytes the value has these characters, whatever stands before and after
-/// it; characters that share bits with a neighbour are left out (RFC 4648 section 4).
+/// it (RFC 4648 section 4): first those that it has for itself, then with those that it shares.
 void ScrubForms::add_base64(std::string_view value) {
   for (std::size_t before = 0; before < 3; ++before) {
     Secret encoded = Secret::sized(Base64Writer::length(before + value.size()));
@@ -40,9 +40,16 @@ void ScrubForms::add_base64(std::string_view value) {
     writer.feed(std::string_view("\0\0", before));
     writer.feed(value);
     writer.finish();
-    const std::size_t first = (before * 8 + 5) / 6;
-    const std::size_t end = (before + value.size()) * 8 / 6;
-    forms_.push_back({Kind::base64, encoded.reveal().substr(first, end - first)});
+    const std::size_t bits = (before + value.size()) * 8;
+    const auto lead_free = static_cast<std::uint8_t>(before * 8 % 6);
+    const auto trail_free = static_cast<std::uint8_t>((6 - bits % 6) % 6);
+    const auto characters = [&](std::size_t first, std::size_t end) {
+      return encoded.reveal().substr(first, end - first);
+    };
+    const bool shares = lead_free > 0 || trail_free > 0;
+    if (shares) forms_.push_back({Kind::base64, characters((before * 8 + 5) / 6, bits / 6)});
+    forms_.push_back(
+        {Kind::base64, characters(before * 8 / 6, (bits + 5) / 6), lead_free, trail_free, true});
     own_.push_back(std::move(encoded));
   }
 }
@@ -52,12 +59,21 @@ ScrubForms::ScrubForms(const Secret& value, const Secret& sent) : ScrubForms(val
   if (text.empty() || (!forms_.empty() && text.find(forms_.front().bytes) != text.npos)) return;
   const bool is_basic = iequals(text.substr(0, kBasic.size()), kBasic);
   if (is_basic) text.remove_prefix(kBasic.size());
-  if (!text.empty()) forms_.push_back({is_basic ? Kind::base64 : Kind::text, text});
+  const bool shown =
+      is_basic && std::ranges::any_of(forms_, [&](const Form& form) {
+        return form.kind == Kind::base64 && !form.whole && text.find(form.bytes) != text.npos;
+      });
+  if (text.empty() || shown) return;
+  if (is_basic) {
+    forms_.push_back({Kind::base64, text, 0, 0, true});
+  } else {
+    forms_.push_back({Kind::text, text});
+  }
 }
 
 ScrubForms ScrubForms::basic(Secret payload) {
   ScrubForms forms;
-  if (!payload.empty()) forms.forms_.push_back({Kind::base64, payload.reveal()});
+  if (!payload.empty()) forms.forms_.push_back({Kind::base64, payload.reveal(), 0, 0, true});
   forms.own_.push_back(std::move(payload));
   return forms;
 }

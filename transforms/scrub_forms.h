@@ -22,11 +22,18 @@ class ScrubForms {
   struct Form {
     Kind kind = Kind::text;
     std::string_view bytes;
+    /// Of base64: bits of the first and the last character that belong to what stands beside the
+    /// value; in `bytes` they are zero.
+    std::uint8_t lead_free = 0, trail_free = 0;
+    /// Of base64: every bit of the value is in it, so that another text can be put in its place.
+    bool whole = false;
+
+    bool operator==(const Form&) const = default;
   };
 
-  /// Text, hex, and base64 at its three alignments, of `value` without the blanks around it. It
-  /// must outlive the object. Values under 4 bytes have text alone: their other forms are
-  /// everywhere.
+  /// Text, hex, and base64 at its three alignments, each with and without the characters that the
+  /// value shares with its neighbours, of `value` without the blanks around it. It must outlive the
+  /// object. Values under 4 bytes have text alone: their other forms are everywhere.
   explicit ScrubForms(const Secret& value);
   /// Also `sent`, what a formatter made of the value, where that does not show the value itself.
   ScrubForms(const Secret& value, const Secret& sent);

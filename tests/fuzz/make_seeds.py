@@ -418,21 +418,24 @@ def swaps():
         "query": ("/v1 a=token-one&b=%74oken-one&one-two=x&c=a+token-one-two%zz\nx\n", 0, 1, 0),
         "query-two": ("/ k=one-two+one%2dtwo;token-one&&=token-one\n", 2, 1, 0),
         "path": ("/v1/token%2Done/one-two;a/%74oken-one-two x\n", 0, 1, 0),
-        "body": ("/ \nabc token-one token-one-two one-twoone-two", 0, 0, 0),
-        "two": ("/token-one/one-two x=token-one-two\nBearer one-two token-one\nx\nbody token-one-two", 3, 1, 2, 1, 2),
-        "many": ("/token-one/one-two x=token-one-two&one-two=one-two\nBearer token-one-two\nnever-came one-two", 4, 1, 1, 2),
-        "inject": ("/a inj=token-one&x=y&in%6a=2&inj\nv\nbody", 5, 1, 1, 2),
-        "inject-new": ("/a x=y\nbody", 5, 0, 0),
-        "inject-empty": ("/a \nbody", 5, 1, 0),
+        "body": ("/ \nabc token-one token-one-two one-twoone-two", 0, 0, 0, 0),
+        "body-form": ("/ \na=token-one&b=token-one-two+one-two", 0, 0, 0, 2),
+        "body-json": ('/ \n{"a":"token-one","b":token-one,"c":"\\\\\\"one-two",token-one"one-two}', 3, 0, 0, 3),
+        "two": ("/token-one/one-two x=token-one-two\nBearer one-two token-one\nx\nbody token-one-two", 3, 1, 2, 1, 2, 1),
+        "many": ("/token-one/one-two x=token-one-two&one-two=one-two\nBearer token-one-two\nnever-came one-two", 4, 1, 1, 2, 0),
+        "inject": ("/a inj=token-one&x=y&in%6a=2&inj\nv\nbody", 5, 1, 1, 2, 0),
+        "inject-new": ("/a x=y\nbody", 5, 0, 0, 0),
+        "inject-empty": ("/a \nbody", 5, 1, 0, 0),
         "semicolons": ("/= inj;J\n", 5, 5, 1),
         "semicolon-last": ("/= inj;\n\n", 5, 5, 1),
-        "named": ("/token-one token-one=one-two\nBasic broken=\ntoken-one\nbody one-two", 1, 1, 2, 1, 0),
+        "named": ("/token-one token-one=one-two\nBasic broken=\ntoken-one\nbody one-two", 1, 1, 2, 1, 0, 0),
     }
     return {name: cut(text.encode(), *numbers) for name, (text, *numbers) in texts.items()}
 
 
 def scrubs():
     """Values, a line feed and a stream: see scrub.cc."""
+    binary = "k\u00ff?>~/\u00fe"
     value, payload = "sk-real-1", base64.b64encode(b"user:sk-real-1").decode()
     long = "k%" + "0123456789" * 12
     mixed = "".join(c if i % 3 else f"%{ord(c):02x}" if i % 2 else f"\\u{ord(c):04X}" for i, c in enumerate(long))
@@ -459,6 +462,10 @@ def scrubs():
         "ambiguous": text("\\\\n" * 12, "\\\\\\n" * 12 + "\\\\n" * 12),
         "false-starts": text("aaab\x1e%%41", "aaaaab %%%41 %25%2541 aa"),
         "nothing": text("abcd\x1eefgh", ""),
+        **{f"base64-{before}-{after}": text(binary, f"<{coded}> {coded.replace('+', '-').replace('/', '_').rstrip('=')} {coded.replace('/', escaped)}%")
+           for before, after, escaped in (("", "", "%2F"), ("a", "1", "\\/"), ("ab", "123", "\\u002f"), ("abc", "12", "%2f"))
+           for coded in [base64.b64encode(f"{before}{binary}{after}".encode()).decode()]},
+        "base64-rows": text("abab", base64.b64encode(b"ababab abab").decode() + "=%3d%3 " + base64.b64encode(b"xabababy").decode() + "\\u00"),
     }
 
 

@@ -26,7 +26,7 @@ class Values {
     set_.add(*forms_.emplace_back(std::make_unique<ScrubForms>(kept)), token, mode);
     return *this;
   }
-  Values& add(ScrubForms forms, std::string_view token) {
+  Values& add(ScrubForms forms, std::string_view token = "<token>") {
     set_.add(*forms_.emplace_back(std::make_unique<ScrubForms>(std::move(forms))), token,
              ScrubResponses::on);
     return *this;
@@ -91,10 +91,10 @@ TEST(ScrubFilter, FindsEveryForm) {
   for (const Case& at : {
            Case{"verbatim", key, "a" + key + "b", "a<token>b"},
            Case{"twice", key, key + key, "<token><token>"},
-           Case{"percent, upper", key, "=sk-7f%2F%22q%2B%20%5C9&", "=<token>&"},
-           Case{"percent, lower", key, "=sk-7f%2f%22q%2b%20%5c9&", "=<token>&"},
-           Case{"form", key, "=sk-7f%2F%22q%2B+%5C9&", "=<token>&"},
-           Case{"every byte", "sk-1", "%73%6b%2D%31", "<token>"},
+           Case{"percent, upper", key, "=sk-7f%2F%22q%2B%20%5C9&", "=%3Ctoken%3E&"},
+           Case{"percent, lower", key, "=sk-7f%2f%22q%2b%20%5c9&", "=%3Ctoken%3E&"},
+           Case{"form", key, "=sk-7f%2F%22q%2B+%5C9&", "=%3Ctoken%3E&"},
+           Case{"every byte", "sk-1", "%73%6b%2D%31", "%3Ctoken%3E"},
            Case{"JSON", key, R"({"k":"sk-7f/\"q+ \\9"})", R"({"k":"<token>"})"},
            Case{"JSON, solidus", key, R"({"k":"sk-7f\/\"q+ \\9"})", R"({"k":"<token>"})"},
            Case{"JSON, by number", key, R"("sk-7f\u002f\u0022q\u002B\u0020\u005C9")",
@@ -103,14 +103,17 @@ TEST(ScrubFilter, FindsEveryForm) {
            Case{"JSON, code points", "k\xc3\xa9\xf0\x9f\x98\x80z", R"(k\u00e9\ud83d\uDE00z)",
                 "<token>"},
            Case{"JSON, Latin-1", "k\xc3\xa9z", R"(k\u00c3\u00A9z)", "<token>"},
-           Case{"mixed", key, R"(sk%2d7f\/%22q\u002b+\\%39)", "<token>"},
-           Case{"hex, lower", "sk-9\xff", "x736b2d39ffx", "x<token>x"},
-           Case{"hex, upper", "sk-9\xff", "x736B2D39FFx", "x<token>x"},
+           Case{"mixed", key, R"(sk%2d7f\/%22q\u002b+\\%39)", "%3Ctoken%3E"},
+           Case{"hex, lower", "sk-9\xff", "x736b2d39ffx", "x3c746f6b656e3ex"},
+           Case{"hex, upper", "sk-9\xff", "x736B2D39FFx", "x3C746F6B656E3Ex"},
+           Case{"hex, mixed", "sk-9\xff", "x736B2d39ffx", "x3c746f6b656e3ex"},
+           Case{"hex, digits alone", "9999", "x39393939x", "x3c746f6b656e3ex"},
            Case{"broken escape", "sk-1", "%73%6b%2g%31 %7", "%73%6b%2g%31 %7"},
            Case{"capital U", "sk-1", R"(\U0073k-1)", R"(\U0073k-1)"},
            Case{"other case", "sk-1", "SK-1", "SK-1"},
            Case{"part", key, key.substr(0, 11), key.substr(0, 11)},
-           Case{"percent in the value", "a%41b%", "a%41b% a%2541b%25 aAb%", "<token> <token> aAb%"},
+           Case{"percent in the value", "a%41b%", "a%41b% a%2541b%25 aAb%",
+                "<token> %3Ctoken%3E aAb%"},
            Case{"false start", "aaab", "aaaaab", "aa<token>"},
            Case{"one byte", "!", "a!b", "a<token>b"},
            Case{"one byte has no hex form", "!", "21", "21"},
@@ -121,50 +124,115 @@ TEST(ScrubFilter, FindsEveryForm) {
   }
 }
 
-TEST(ScrubFilter, FindsBase64BehindAndBeforeAnything) {
+std::string decoded_base64(std::string text) {
+  for (char& c : text) c = c == '-' ? '+' : c == '_' ? '/' : c;
+  text.append((4 - text.size() % 4) % 4, '=');
+  std::string out;
+  EXPECT_TRUE(decode_base64(text, out)) << text;
+  return out;
+}
+
+TEST(ScrubFilter, CodesAnewTheBase64AroundAValue) {
   const std::string key("sk-\xfb\xef\xbe\xff\xff-real-7f3b", 17);
   for (std::size_t size = 4; size <= key.size(); ++size) {
     const std::string value = key.substr(key.size() - size);
-    Values values;
-    values.add(value);
-    const ScrubSet& set = values.set();
-    for (const std::string before : {"", "u", "us", "use", "user:"}) {
-      for (const std::string after : {"", "1", "12", "123"}) {
-        const std::string plain = base64(before + value + after);
-        for (const std::string& text : {plain, url_alphabet(plain)}) {
-          const std::string result = filtered(set, text);
-          EXPECT_THAT(result, HasSubstr("<token>")) << text;
-          // What is left shares its bits with the neighbours.
-          EXPECT_LE(result.size(), 7 + base64(before).size() + base64(after).size() + 4) << text;
+    for (const std::string token : {"~tok?", "~token", "~token>"}) {
+      Values values;
+      values.add(value, token);
+      const ScrubSet& set = values.set();
+      for (const std::string before : {"", "u", "us", "use", "user:"}) {
+        for (const std::string after : {"", "1", "12", "123", "123456789"}) {
+          const std::string plain = base64(before + value + after);
+          const std::string wanted = before + token + after;
+          EXPECT_EQ(filtered(set, "<" + plain + ">"), "<" + base64(wanted) + ">");
+          EXPECT_EQ(decoded_base64(filtered(set, url_alphabet(plain))), wanted) << plain;
+          const std::string bare = plain.substr(0, plain.find('='));
+          EXPECT_EQ(decoded_base64(filtered(set, bare)), wanted) << plain;
+          std::string escaped;
+          for (const char c : plain) {
+            escaped += c == '+' ? "%2B" : c == '/' ? "%2f" : c == '=' ? "%3D" : std::string(1, c);
+          }
+          EXPECT_THAT(filtered(set, escaped + "%20"), ::testing::EndsWith("%20"));
+          std::string json;
+          for (const char c : plain) json += c == '/' ? "\\/" : std::string(1, c);
+          std::string result = filtered(set, "\"" + json + "\"");
+          std::erase(result, '\\');
+          EXPECT_EQ(result, "\"" + base64(wanted) + "\"") << json;
         }
-        std::string escaped;
-        for (const char c : plain) {
-          escaped += c == '+' ? "%2B" : c == '/' ? "\\/" : std::string(1, c);
-        }
-        EXPECT_THAT(filtered(set, escaped), HasSubstr("<token>")) << escaped;
       }
     }
   }
 }
 
-TEST(ScrubFilter, ReplacesTheBasicPayloadAsAWhole) {
-  const std::string payload = base64("user:sk-real-1");
+TEST(ScrubFilter, EndsABase64TextWhereItEnds) {
+  struct Case {
+    const char *text, *result;
+  };
   Values values;
-  values.add("sk-real-1").add(ScrubForms::basic(Secret::copy_of(payload)), "<token>");
-  EXPECT_EQ(filtered(values.set(), "Basic " + payload + ";"), "Basic <token>;");
+  values.add("sk-real-1", "<token>");
+  const ScrubSet& set = values.set();
+  // c2stcmVhbC0x is the value; PHRva2VuPg== the token.
+  for (const Case& at : {
+           Case{"c2stcmVhbC0x", "PHRva2VuPg=="},
+           Case{"c2stcmVhbC0xx", "PHRva2VuPsQ"},
+           Case{"c2stcmVhbC0x==x", "PHRva2VuPg==x"},
+           Case{"c2stcmVhbC0x.c2stcmVhbC0x", "PHRva2VuPg==.PHRva2VuPg=="},
+           Case{"c2stcmVhbC0xc2stcmVhbC0x", "PHRva2VuPjx0b2tlbj4="},
+           Case{"c2stcmVhbC0xOg%3d%3dx", "PHRva2VuPjo%3Dx"},
+           Case{"c2stcmVhbC0x%3", "PHRva2VuPg==%3"},
+           Case{R"(c2stcmVhbC0x\)", R"(PHRva2VuPg==\)"},
+           Case{R"(c2stcmVhbC0x\u00)", R"(PHRva2VuPg==\u00)"},
+           Case{R"(c2stcmVhbC0x\n)", R"(PHRva2VuPg==\n)"},
+           Case{R"(c2stcmVhbC0x\u0022)", R"(PHRva2VuPg==\u0022)"},
+           Case{"c2stcmVhbC0x sk-real-1", "PHRva2VuPg== <token>"},
+       }) {
+    EXPECT_EQ(filtered(set, at.text), at.result) << at.text;
+  }
+}
+
+TEST(ScrubFilter, WritesTheTokenInTheCodeOfTheValue) {
+  const std::string value = "s\"k/\\ \xc3\xa9", token = "a\"b\\c/d e+%~";
+  Values values;
+  values.add(value, token);
+  const ScrubSet& set = values.set();
+  EXPECT_EQ(filtered(set, value), token);
+  EXPECT_EQ(filtered(set, R"("s\"k/\\ é")"), R"("a\"b\\c/d e+%~")");
+  EXPECT_EQ(filtered(set, R"("s\u0022k\/\\ \u00e9")"), R"("a\"b\\c/d e+%~")");
+  EXPECT_EQ(filtered(set, "s%22k/%5c+%C3%A9"), "a%22b%5Cc%2Fd%20e%2B%25~");
+  EXPECT_EQ(filtered(set, "73226b2f5c20c3a9"),
+            "612262"
+            "5c632f6420652b257e");
+}
+
+TEST(ScrubFilter, ReplacesTheBasicPayloadAsAWhole) {
+  const std::string payload = base64("user:sk-1");
+  Values values;
+  values.add("sk-1").add(ScrubForms::basic(Secret::copy_of(payload)), "user:<token>");
+  EXPECT_EQ(filtered(values.set(), "Basic " + payload + ";"),
+            "Basic " + base64("user:<token>") + ";");
+  Values short_values;
+  short_values.add("k").add(ScrubForms::basic(Secret::copy_of(base64("u:k"))), "u:<token>");
+  EXPECT_EQ(filtered(short_values.set(), "Basic " + base64("u:k")), "Basic " + base64("u:<token>"));
 }
 
 TEST(ScrubFilter, KnowsWhatAFormatterMade) {
   const Secret value = Secret::copy_of("sk-real-1");
-  const std::string payload = base64("u:sk-real-1");
+  const std::string payload = base64("u:sk-real-1"), changed = base64("u:SK REAL");
   const Secret basic = Secret::copy_of("Basic " + payload);
+  const Secret other_basic = Secret::copy_of("Basic " + changed);
   const Secret bearer = Secret::copy_of("Bearer sk-real-1");
   const Secret other = Secret::copy_of("SK_REAL_1");
   Values values;
-  values.add(ScrubForms(value, basic), "<token>").add(ScrubForms(value, other), "<token>");
-  EXPECT_EQ(filtered(values.set(), "Basic " + payload), "Basic <token>");
+  values.add(ScrubForms(value, basic))
+      .add(ScrubForms(value, other))
+      .add(ScrubForms(value, other_basic));
+  EXPECT_EQ(filtered(values.set(), "Basic " + payload), "Basic " + base64("u:<token>"));
   EXPECT_EQ(filtered(values.set(), "SK_REAL_1 sk-real-1"), "<token> <token>");
+  Values made;
+  made.add(ScrubForms(value, other_basic));
+  EXPECT_EQ(filtered(made.set(), "Basic " + changed), "Basic " + base64("<token>"));
   EXPECT_EQ(ScrubForms(value, bearer).all().size(), ScrubForms(value).all().size());
+  EXPECT_EQ(ScrubForms(value, basic).all().size(), ScrubForms(value).all().size());
 }
 
 TEST(ScrubFilter, OverlappingValuesAreReplacedAsOne) {
@@ -221,8 +289,8 @@ TEST(ScrubFilter, KeepsBackOnlyWhatMayBecomeAValue) {
   filter.restart();
   EXPECT_EQ(filter.kept_back(), 0U);
   out.clear();
-  EXPECT_TRUE(filter.feed("3k-real-1", out));
-  EXPECT_EQ(out, "3k-real-1");
+  EXPECT_TRUE(filter.feed("3k-real-1\n", out));
+  EXPECT_EQ(out, "3k-real-1\n");
 }
 
 TEST(ScrubFilter, BlockEndsTheStream) {
@@ -312,7 +380,8 @@ TEST(ScrubEntries, CarryTheirForms) {
   ScrubSet set;
   set.add(*found[0].forms, found[0].token, found[0].mode);
   set.seal();
-  EXPECT_EQ(filtered(set, "sk-real-1 " + base64("u:sk-real-1")), "[redacted] [redacted]");
+  EXPECT_EQ(filtered(set, "sk-real-1 " + base64("u:sk-real-1")),
+            "[redacted] " + base64("u:[redacted]"));
   Rig off(Env{{"SCRUB_A", "sk-real-1"}});
   off.secrets("[{source: {type: env, var: SCRUB_A}, inject: {header: X}, rules: [{host: '*'}]}]");
   EXPECT_FALSE(off.pipeline().scrubs());

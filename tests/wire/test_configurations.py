@@ -10,6 +10,7 @@ from harness.proxy import BINARY
 
 EXAMPLES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "config-examples")
 ENVIRONMENT = {"OPENAI_API_KEY": "k1-0123456789abcdef", "OPENROUTER_API_KEY": "k2-0123456789abcdef", "QUICKSTART_API_KEY": "k3-0123456789abcdef",
+               "GIT_TOKEN": "k4-0123456789abcdef", "REGISTRY_BASIC_PASSWORD": "k5-0123456789abcdef",
                "HERMES_IRON_PROXY_MGMT_KEY": "hermes-mgmt-0123"}
 
 

@@ -25,22 +25,29 @@ def b64(data):
     return base64.b64encode(data).decode()
 
 
-FORMS = {
-    "verbatim": KEY,
-    "percent": urllib.parse.quote(KEY, safe=""),
-    "percent lower": "".join(f"%{byte:02x}" if not chr(byte).isalnum() else chr(byte) for byte in KEY_BYTES),
-    "percent all": "".join(f"%{byte:02X}" for byte in KEY_BYTES),
-    "form": urllib.parse.quote_plus(KEY),
-    "json": json.dumps(KEY)[1:-1],
-    "json solidus": json.dumps(KEY)[1:-1].replace("/", "\\/"),
-    "json numbers": "".join(f"\\u{byte:04x}" for byte in KEY_BYTES),
-    "base64 0": b64(KEY_BYTES),
-    "base64 1": b64(b"u" + KEY_BYTES + b"12"),
-    "base64 2": b64(b"u:" + KEY_BYTES + b"1"),
-    "base64 url": base64.urlsafe_b64encode(b"user:" + KEY_BYTES).decode(),
-    "hex": KEY_BYTES.hex(),
-    "HEX": KEY_BYTES.hex().upper(),
-}
+def forms(text):
+    data = text.encode()
+    return {
+        "verbatim": text,
+        "percent": urllib.parse.quote(text, safe=""),
+        "percent lower": "".join(f"%{byte:02x}" if not chr(byte).isalnum() else chr(byte) for byte in data),
+        "percent all": "".join(f"%{byte:02X}" for byte in data),
+        "form": urllib.parse.quote_plus(text),
+        "json": json.dumps(text)[1:-1],
+        "json solidus": json.dumps(text)[1:-1].replace("/", "\\/"),
+        "json numbers": "".join(f"\\u{byte:04x}" for byte in data),
+        "base64 0": b64(data),
+        "base64 1": b64(b"u" + data + b"12"),
+        "base64 2": b64(b"u:" + data + b"1"),
+        "base64 url": base64.urlsafe_b64encode(b"user:" + data).decode(),
+        "hex": data.hex(),
+        "HEX": data.hex().upper(),
+    }
+
+
+FORMS = forms(KEY)
+# What stands instead: the token in the same code. It has nothing that must be escaped.
+SHOWN = {name: form if "base64" in name or "hex" in name.lower() else TOKEN for name, form in forms(TOKEN).items()}
 
 
 def entry(host, scrub, **more):
@@ -97,20 +104,18 @@ class Scrub(WireTest):
                     where.routes["/"] = answer(f"<{form}>".encode())
                     response = self.get("on.up.test", upstream=where)
                     self.assert_no_key(response.peer.received)
-                    self.assertIn(TOKEN.encode(), response.body)
-                    if "base64" not in name:
-                        self.assertEqual(f"<{TOKEN}>".encode(), response.body)
+                    self.assertEqual(f"<{SHOWN[name]}>".encode(), response.body)
                     self.assertEqual(("chunked", None), (response.get("Transfer-Encoding"), response.get("Content-Length")))
 
     def test_body_split_at_every_byte(self):
-        for form in (FORMS["verbatim"], FORMS["percent"], FORMS["base64 1"]):
-            whole = f"a{form}b".encode()
+        for name in ("verbatim", "percent", "base64 1"):
+            whole = f"a{FORMS[name]}b".encode()
             pieces = [whole[at:at + 1] for at in range(len(whole))]
             chunks = b"".join(b"1\r\n%b\r\n" % piece for piece in pieces)
             self.upstream.routes["/chunks"] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
             response = self.get("on.up.test", "/chunks")
             self.assert_no_key(response.peer.received)
-            self.assertIn(TOKEN.encode(), response.body)
+            self.assertEqual(f"a{SHOWN[name]}b".encode(), response.body)
             for at in range(len(whole)):
                 gate = threading.Event()
 
@@ -137,9 +142,9 @@ class Scrub(WireTest):
                 response = self.get("on.up.test")
                 self.assert_no_key(response.peer.received)
                 self.assertEqual((401, "as it is", b"ok"), (response.status, response.get("X-Plain"), response.body))
-                self.assertIn(TOKEN, response.reason)
-                for field in ("Location", "Set-Cookie", "Access-Control-Allow-Origin"):
-                    self.assertIn(TOKEN, response.get(field))
+                self.assertEqual(f"no {SHOWN[name]}", response.reason)
+                for field, shown in (("Location", f"/x?k={SHOWN[name]}&y"), ("Set-Cookie", f"a={SHOWN[name]}"), ("Access-Control-Allow-Origin", SHOWN[name])):
+                    self.assertEqual(shown, response.get(field))
 
     def test_field_name(self):
         self.upstream.routes["/"] = answer(fields=[("X-" + FORMS["hex"], "1"), ("X-B", "2")])
@@ -157,16 +162,14 @@ class Scrub(WireTest):
             sent = self.upstream.requests[-1]
             self.assertIn(KEY, sent.get("X-Any"))
             self.assert_no_key(response.peer.received)
-            self.assertIn(TOKEN, response.get("X-Echo"))
+            self.assertEqual(credential, response.get("X-Echo"))
             self.assertIn(f"X-Any: {TOKEN}".encode(), response.body)
             self.assertIn(f"q={TOKEN} ".encode(), response.body)
-        # The payload is replaced to its last character.
-        self.assertEqual(f"Basic {TOKEN}", response.get("X-Echo"))
 
     def test_stored_value_and_other_methods(self):
         """A request without any token, and one that the entry's rule does not cover."""
         self.upstream.routes["/"] = answer(KEY_BYTES + b" " + b64(b"u:" + KEY_BYTES).encode())
-        self.assertEqual(b"[redacted] [redacted]", self.get("inject.up.test").body)
+        self.assertEqual(b"[redacted] " + b64(b"u:[redacted]").encode(), self.get("inject.up.test").body)
         self.upstream.routes["/"] = answer(KEY_BYTES)
         self.assertEqual(TOKEN.encode(), self.get("on.up.test").body)
 
