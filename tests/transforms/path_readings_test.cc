@@ -111,6 +111,18 @@ TEST(PathReadings, AnyOneIsEnoughForWhatRefuses) {
   }
 }
 
+TEST(PathReadings, AnyOneIsEnoughForACredentialThatIsSent) {
+  Rig rig(Env{{"KEY", "R"}});
+  rig.secrets(entry("replace: {proxy_value: tok, match_headers: [X], require: when_sent}"));
+  for (const char* path : kBelowForSome) {
+    EXPECT_EQ(request(rig, path, {"Y: own"}).run(), Progress::done) << path;
+    for (const char* field : {"X: own", "X: tok"}) {
+      EXPECT_EQ(request(rig, path, {field}).run(), Progress::rejected) << path;
+      EXPECT_EQ(rig.annotations(), R"({"rejected":"KEY"})");
+    }
+  }
+}
+
 TEST(PathReadings, AnyOneIsEnoughForRequiredTls) {
   Rig rig(Env{{"KEY", "R"}});
   rig.secrets(entry("require_tls: true, replace: {proxy_value: tok}"));
