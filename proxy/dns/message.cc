@@ -130,6 +130,12 @@ void put_header(std::string& out, const Header& header) {
   }
 }
 
+void put_question(std::string& out, const Query& query) {
+  out += query.name;
+  put16(out, query.type);
+  put16(out, query.klass);
+}
+
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 void append_label_byte(std::string& out, char c) {
@@ -241,6 +247,9 @@ ReceivedQuery parse_query(std::string_view packet) {
   query.type = reader.u16();
   query.klass = reader.u16();
   if (reader.failed() || !read_sections(reader, header, query)) return received;
+  // Nothing is known of other classes, and ANY would ask for all of them (RFC 1035 section 3.2.5).
+  received.rcode = Rcode::refused;
+  if (query.klass != kClassIn) return received;
   received.kind = ReceivedQuery::Kind::answer;
   received.rcode = Rcode::no_error;
   return received;
@@ -261,9 +270,7 @@ std::string render_answer(const Query& query,
   std::string out;
   out.reserve(size);
   put_header(out, header);
-  out += query.name;
-  put16(out, query.type);
-  put16(out, query.klass);
+  put_question(out, query);
   for (const AnswerRecord& record : records) {
     out += query.name;
     put16(out, record.type);
@@ -277,15 +284,18 @@ std::string render_answer(const Query& query,
 }
 
 std::string render_refusal(const Query& query, Rcode rcode) {
-  // A malformed message is answered as an ordinary query; the opcode is kept where it is the
-  // reason.
-  const std::uint16_t opcode = rcode == Rcode::not_implemented ? kOpcodeMask : 0;
+  // A malformed message is answered as an ordinary query; the opcode is kept where it was
+  // understood.
+  const bool understood = rcode == Rcode::refused;
+  const std::uint16_t opcode = understood || rcode == Rcode::not_implemented ? kOpcodeMask : 0;
   const auto copied = static_cast<std::uint16_t>(opcode | kRecursionDesired | kCheckingDisabled);
+  Header header{query.id, 0, 0, 0, 0, 0};
+  header.flags = static_cast<std::uint16_t>(kResponse | (query.flags & copied) |
+                                            static_cast<std::uint16_t>(rcode));
+  header.questions = understood ? 1 : 0;
   std::string out;
-  put_header(out, {query.id,
-                   static_cast<std::uint16_t>(kResponse | (query.flags & copied) |
-                                              static_cast<std::uint16_t>(rcode)),
-                   0, 0, 0, 0});
+  put_header(out, header);
+  if (understood) put_question(out, query);
   return out;
 }
 

@@ -25,6 +25,7 @@ enum class Rcode : std::uint8_t {
   server_failure = 2,
   no_such_name = 3,
   not_implemented = 4,
+  refused = 5,
 };
 
 // Names. Wire form: labels with their length in front and the final zero byte, never compressed.
@@ -49,7 +50,7 @@ struct Query {
 };
 
 struct ReceivedQuery {
-  /// `refuse`: answered with a header alone. `ignore`: not answered at all.
+  /// `refuse`: answered by render_refusal(). `ignore`: not answered at all.
   enum class Kind { answer, refuse, ignore } kind = Kind::ignore;
   Query query;
   Rcode rcode = Rcode::no_error;  ///< for `refuse`
@@ -66,6 +67,8 @@ std::string render_answer(const Query& query,
                           Rcode rcode,
                           std::span<const AnswerRecord> records,
                           std::size_t limit);
+/// A header alone, as nothing of the message need have been understood; with Rcode::refused it
+/// repeats the question, by which resolvers match answers.
 std::string render_refusal(const Query& query, Rcode rcode);
 
 // Client side.

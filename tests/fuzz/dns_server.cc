@@ -89,11 +89,14 @@ FUZZ_TARGET(dns_server) {
   const Query& query = received.query;
   if (received.kind == ReceivedQuery::Kind::refuse) {
     const std::string reply = render_refusal(query, received.rcode);
-    FUZZ_CHECK(reply.size() == 12);
+    const bool repeated = received.rcode == Rcode::refused && query.klass != 1;
+    FUZZ_CHECK(reply.size() == (repeated ? 12 + query.name.size() + 4 : 12));
+    FUZZ_CHECK(u16(reply, 4) == (repeated ? 1 : 0) && u16(reply, 6) == 0);
     FUZZ_CHECK(reply.substr(0, 2) == input.substr(0, 2) && (u16(reply, 2) & 0x8000) != 0);
     FUZZ_CHECK((u16(reply, 2) & 15U) == static_cast<unsigned>(received.rcode));
     return;
   }
+  FUZZ_CHECK(query.klass == 1);
   FUZZ_CHECK(query.udp_limit >= 512 && query.udp_limit <= kUdpPayload);
   FUZZ_CHECK(skip_name(query.name, 0) == query.name.size());
   const Zone::Decision decision = zone().decide(query);

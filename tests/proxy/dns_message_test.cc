@@ -88,6 +88,23 @@ TEST(DnsMessage, RefusesWithAHeaderAlone) {
   }
 }
 
+TEST(DnsMessage, RefusesOtherClassesAndRepeatsTheQuestion) {
+  for (const std::string klass : {"0003", "0004", "00fe", "00ff", "0000", "0002", "8001"}) {
+    const std::string question = kWww + "0001" + klass;
+    const auto received = parse_query(unhex("1234 0110 0001 0000 0000 0000" + question));
+    ASSERT_EQ(received.kind, ReceivedQuery::Kind::refuse) << klass;
+    EXPECT_EQ(hex(render_refusal(received.query, received.rcode)),
+              "123481150001000000000000" + question);
+  }
+  // A message that is malformed is that first; a NOTIFY keeps its opcode.
+  EXPECT_EQ(parse_query(unhex("1234 0100 0001 0000 0000 0001" + kWww + "0001 0003 00 0029")).rcode,
+            Rcode::format_error);
+  const auto notify = parse_query(unhex("1234 2000 0001 0000 0000 0000 00 0006 0003"));
+  EXPECT_EQ(hex(render_refusal(notify.query, notify.rcode)),
+            "1234a0050001000000000000"
+            "0000060003");
+}
+
 TEST(DnsMessage, IgnoresAnswersAndScraps) {
   for (const std::string query :
        {"", "12", "1234 0100 0001 0000 0000 00", "1234 8100 0001 0000 0000 0000 00 0001 0001"}) {

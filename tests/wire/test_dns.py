@@ -94,6 +94,21 @@ class NameServer(WireTest):
                 self.ask(data, 0.3)
         self.assertEqual((0, [(A, "127.9.9.9")]), self.values("still.example"))
 
+    def test_other_classes_are_refused(self):
+        # CHAOS (where servers tell their version), HESIOD, NONE, ANY, the reserved 0 and one that nobody uses.
+        asked = len(self.dns.queries)
+        for klass in (3, 4, 254, 255, 0, 2):
+            for name in ("www.example.com", "static.test", "a.pass.test", "version.bind"):
+                for kind in (A, 16, 255):
+                    with self.subTest(klass=klass, name=name, kind=kind):
+                        answer = Answer(self.ask(query(name, kind, klass=klass)))
+                        self.assertEqual((0x8105, [(name, kind, klass)], []), (answer.flags, answer.questions, answer.answers))
+        self.assertEqual(asked, len(self.dns.queries))
+        message = query("www.example.com", klass=3)
+        peer = self.track(connect(self.proxy.dns)).send(struct.pack("!H", len(message)) + message)
+        self.assertEqual(5, Answer(peer.read_exact(struct.unpack("!H", peer.read_exact(2))[0])).rcode)
+        self.assertEqual((0, [(A, "127.9.9.9")]), self.values("still.example"))
+
     def test_tcp_nonsense_gets_no_reply(self):
         message = query("still.example")
         peer = self.track(connect(self.proxy.dns)).send(b"\x00\x03abc" + struct.pack("!H", len(message)) + message)

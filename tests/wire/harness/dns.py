@@ -54,8 +54,8 @@ class Answer:
             at += length
 
 
-def query(name, kind=A, ident=0x1234, flags=0x0100, extra=b""):
-    return struct.pack("!HHHHHH", ident, flags, 1, 0, 0, 1 if extra else 0) + encode_name(name) + struct.pack("!HH", kind, 1) + extra
+def query(name, kind=A, ident=0x1234, flags=0x0100, extra=b"", klass=1):
+    return struct.pack("!HHHHHH", ident, flags, 1, 0, 0, 1 if extra else 0) + encode_name(name) + struct.pack("!HH", kind, klass) + extra
 
 
 class Dns:
