@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "proxy/dns/zone.h"
+#include "proxy/start_warnings.h"
+#include "tls/certificate_authority.h"
 
 namespace iron::proxy {
 
@@ -167,7 +169,11 @@ std::shared_ptr<Snapshot> Reloader::build(const policy::Config& loaded,
       policy::DenyList(config.proxy.upstream_deny_cidrs, config.proxy.deny_special_addresses);
   next->leaves = running_->leaves;
   next->server_tls = running_->server_tls;
+  add_key_warnings(config, warnings);
   if (config.tls.sni_only()) return next;
+  const policy::Config::Tls& loaded_from = running_->config.tls;
+  const bool same_paths =
+      config.tls.ca_cert == loaded_from.ca_cert && config.tls.ca_key == loaded_from.ca_key;
   try {
     auto leaves = std::make_shared<tls::LeafStore>(leaf_options(config));
     if (leaves->identity() != running_->leaves->identity()) {
@@ -175,6 +181,10 @@ std::shared_ptr<Snapshot> Reloader::build(const policy::Config& loaded,
       next->leaves->warm_up();
       next->server_tls = std::make_shared<const tls::ServerContext>();
     }
+  } catch (const tls::MissingFile& missing) {
+    // Some take the key away once it was read, so that nobody can read it from the disk.
+    if (!same_paths) throw policy::ConfigError(missing.what());
+    warnings.push_back({"CA files missing, keeping the loaded pair", {{"error", missing.what()}}});
   } catch (const std::exception& error) {
     throw policy::ConfigError(error.what());
   }

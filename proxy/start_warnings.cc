@@ -21,6 +21,23 @@ void warn(std::vector<policy::ConfigWarning>& warnings, std::string key, std::st
   warnings.push_back(std::move(warning));
 }
 
+/// The groups of this process. The system is asked once, at the start: confined, it may not be.
+const std::vector<gid_t>& own_groups() {
+  static const std::vector<gid_t> groups = [] {
+    std::vector<gid_t> found(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
+    const int count = ::getgroups(static_cast<int>(found.size()), found.data());
+    found.resize(static_cast<std::size_t>(std::max(count, 0)));
+    found.push_back(::getegid());
+    return found;
+  }();
+  return groups;
+}
+
+bool is_own_group(gid_t group) {
+  const std::vector<gid_t>& own = own_groups();
+  return std::find(own.begin(), own.end(), group) != own.end();
+}
+
 void check_file(const std::string& path,
                 const std::string& key,
                 std::vector<policy::ConfigWarning>& warnings) {
@@ -28,7 +45,8 @@ void check_file(const std::string& path,
   struct stat link{};
   struct stat file{};
   if (::lstat(path.c_str(), &link) != 0 || ::stat(path.c_str(), &file) != 0) return;
-  if ((file.st_mode & (S_IRGRP | S_IROTH)) != 0) {
+  const bool foreign_group = (file.st_mode & S_IRGRP) != 0 && !is_own_group(file.st_gid);
+  if (foreign_group || (file.st_mode & S_IROTH) != 0) {
     warn(warnings, key, path + " can be read by other users; use chmod 600");
   }
   const bool foreign = link.st_uid != ::geteuid() && link.st_uid != 0;
@@ -39,9 +57,14 @@ void check_file(const std::string& path,
 
 }  // namespace
 
+void add_key_warnings(const policy::Config& config, std::vector<policy::ConfigWarning>& warnings) {
+  if (!config.tls.sni_only()) check_file(config.tls.ca_key, "tls.ca_key", warnings);
+}
+
 void add_start_warnings(const policy::Config& config,
                         std::vector<policy::ConfigWarning>& warnings) {
-  if (!config.tls.sni_only()) check_file(config.tls.ca_key, "tls.ca_key", warnings);
+  own_groups();
+  add_key_warnings(config, warnings);
   check_file(config.path, "-config", warnings);
   const auto metrics = policy::split_host_port(config.metrics.listen);
   if (metrics.has_error()) return;

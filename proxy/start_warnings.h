@@ -8,10 +8,13 @@
 
 namespace iron::proxy {
 
-/// What is legal but risky about files and addresses of a configuration (docs/configuration.md,
-/// "Warnings at start"): a CA key or configuration that others can read, or reach through somebody
-/// else's link, and metrics on every address.
+/// What is legal but risky about the files of a configuration (docs/configuration.md, "Warnings at
+/// start"): a CA key or configuration that others than this process's user and groups can read, or
+/// that is reached through somebody else's link, and metrics on every address. To be called once
+/// before the process is confined.
 void add_start_warnings(const policy::Config& config, std::vector<policy::ConfigWarning>& warnings);
+/// What of that is about the CA key; for reloads, which read it again.
+void add_key_warnings(const policy::Config& config, std::vector<policy::ConfigWarning>& warnings);
 
 /// WARN `not supported, ignored` with the names of variables that ask for what this program does
 /// not do. Their values are not looked at.

@@ -60,8 +60,10 @@ struct FileDescriptor {
 void read_file(const std::string& path, const std::string& what, WipedBytes& into) {
   const FileDescriptor file{policy::open_file(path, O_RDONLY | O_CLOEXEC)};
   if (file.number < 0) {
-    throw std::runtime_error("reading " + what + ": open " + path + ": " +
-                             system_error_text(errno));
+    const int error = errno;
+    const std::string text = "reading " + what + ": open " + path + ": " + system_error_text(error);
+    if (error == ENOENT || error == ENOTDIR) throw MissingFile(text);
+    throw std::runtime_error(text);
   }
   while (true) {
     const ssize_t count = ::read(file.number, into.end(), into.room());

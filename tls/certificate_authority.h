@@ -3,6 +3,7 @@
 #include <openssl/x509.h>
 
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 
 #include "tls/ssl_ptr.h"
@@ -19,8 +20,14 @@ struct CertificateAuthority {
   bool intermediate_pays = false;
 };
 
-/// Reads and checks the pair. Throws std::runtime_error with the texts of docs/tls.md, "Loading the
-/// CA". What was read from the key file is wiped before this returns.
+/// A file of the pair that is not there; the text is that of any other fault.
+struct MissingFile : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Reads and checks the pair. Throws MissingFile if a file is missing, else std::runtime_error with
+/// the texts of docs/tls.md, "Loading the CA". What was read from the key file is wiped before this
+/// returns.
 CertificateAuthority load_certificate_authority(const std::string& certificate_path,
                                                 const std::string& key_path);
 

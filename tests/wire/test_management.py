@@ -1,5 +1,6 @@
 """Reload, by the management call and by SIGHUP: all or nothing, and open connections stay."""
 import os
+import shutil
 import signal
 import threading
 
@@ -213,6 +214,127 @@ class CaRotation(Managed):
         new = self.tls_tunnel(host, proxy=proxy, context=self.certificates.client_context("live"))
         self.assertEqual(200, new.request("GET", "/new", host).status)
         self.assertEqual(200, old.request("GET", "/still", host).status)
+
+
+class CaFiles(Managed):
+    """The files of the pair may go away once they were read; a pair that is there and bad is refused."""
+
+    KEPT = "CA files missing, keeping the loaded pair"
+
+    def with_pair(self):
+        """A proxy with a pair of its own, in a folder of its own."""
+        proxy = self.own_proxy(start=False)
+        self.folder = os.path.join(proxy.directory, "ca")
+        os.mkdir(self.folder)
+        self.copy("mitm", "ca")
+        proxy.config["tls"] = {"ca_cert": f"{self.folder}/ca.crt", "ca_key": f"{self.folder}/ca.key"}
+        proxy.write_config(proxy.config)
+        proxy.start()
+        return proxy
+
+    def copy(self, name, to):
+        for kind in ("crt", "key"):
+            shutil.copy(self.certificates.path(f"{name}.{kind}"), f"{self.folder}/{to}.{kind}")
+            os.chmod(f"{self.folder}/{to}.{kind}", 0o600)
+
+    def serves(self, proxy, trust="mitm"):
+        peer = self.tls_tunnel(self.tls_upstream.host(), proxy=proxy, context=self.certificates.client_context(trust))
+        self.assertEqual(200, peer.request("GET", "/", self.tls_upstream.host()).status)
+
+    def reload(self, proxy, status, error=None):
+        mark = proxy.mark()
+        response = self.call(proxy)
+        self.assertEqual(status, response.status, response.body)
+        if error is not None:
+            self.assertIn(error, response.body.decode())
+        return mark
+
+    def test_missing_files_keep_the_loaded_pair(self):
+        for missing in (("key",), ("crt",), ("crt", "key")):
+            with self.subTest(missing):
+                proxy = self.with_pair()
+                for kind in missing:
+                    os.remove(f"{self.folder}/ca.{kind}")
+                self.rewrite(proxy, {"transforms": [allowlist("*.test", "new.example")]})  # the rest of a reload is applied
+                mark = self.reload(proxy, 200)
+                warning = proxy.wait_record(self.KEPT, after=mark)
+                self.assertEqual("WARN", warning["level"])
+                self.assertIn(f"{self.folder}/ca.{missing[0]}: no such file or directory", warning["error"])
+                self.serves(proxy)
+                self.tunnel("new.example:443", proxy=proxy)
+                # Again, and by the signal, as long as they are away; what comes back is used.
+                proxy.send_signal(signal.SIGHUP)
+                proxy.wait_record(self.KEPT, after=mark, count=2)
+                proxy.wait_record("management reload succeeded", after=mark, count=2)
+                self.copy("origin", "ca")
+                mark = self.reload(proxy, 200)
+                self.serves(proxy, "origin")
+                self.assertEqual([], [record for record in proxy.records()[mark:] if record["msg"] == self.KEPT])
+
+    def test_the_folder_may_go_too(self):
+        proxy = self.with_pair()
+        shutil.rmtree(self.folder)
+        self.assertIn("no such file", proxy.wait_record(self.KEPT, after=self.reload(proxy, 200))["error"])
+        self.serves(proxy)
+
+    def test_an_unchanged_pair_says_nothing(self):
+        proxy = self.with_pair()
+        mark = self.reload(proxy, 200)
+        proxy.wait_record("management reload succeeded", after=mark)
+        self.assertEqual([], [record["msg"] for record in proxy.records()[mark:] if record["level"] != "INFO" and record["msg"] != "risky setting"])
+        self.serves(proxy)
+
+    def test_changed_paths_that_are_missing_are_refused(self):
+        proxy = self.with_pair()
+        self.copy("mitm", "other")
+        os.remove(f"{self.folder}/ca.key")
+        for over in ({"ca_key": f"{self.folder}/nowhere.key"}, {"ca_cert": f"{self.folder}/nowhere.crt"},
+                     {"ca_cert": f"{self.folder}/nowhere.crt", "ca_key": f"{self.folder}/nowhere.key"}, {"ca_cert": f"{self.folder}/other.crt"}):
+            with self.subTest(over):
+                self.rewrite(proxy, {"tls": over})
+                mark = self.reload(proxy, 422, "no such file or directory")
+                proxy.wait_record("management reload rejected invalid config", after=mark)
+        self.rewrite(proxy, {})
+        proxy.wait_record(self.KEPT, after=self.reload(proxy, 200))
+        self.serves(proxy)
+        self.assertEqual(1, len(proxy.records(self.KEPT)))
+
+    def test_a_bad_pair_is_refused(self):
+        proxy = self.with_pair()
+        with open(f"{self.folder}/ca.key", encoding="ascii") as handle:
+            good = handle.read()
+        for text, error in (("", "no PEM block found in CA key"), (good.replace("M", "!"), "CA key"), (None, "CA key does not match CA certificate")):
+            if text is None:
+                shutil.copy(self.certificates.path("origin.key"), f"{self.folder}/ca.key")
+            else:
+                with open(f"{self.folder}/ca.key", "w", encoding="ascii") as handle:
+                    handle.write(text)
+            with self.subTest(error):
+                self.reload(proxy, 422, error)
+        # Bad where it is there, missing where it is not: the fault counts.
+        os.remove(f"{self.folder}/ca.key")
+        with open(f"{self.folder}/ca.crt", "w", encoding="ascii") as handle:
+            handle.write("nothing")
+        self.reload(proxy, 422, "no PEM block found in CA cert")
+        self.serves(proxy)
+
+    def test_a_key_that_others_can_read_is_named(self):
+        proxy = self.with_pair()
+        key = f"{self.folder}/ca.key"
+        risky = lambda mark: [record["reason"] for record in proxy.records()[mark:] if record["msg"] == "risky setting" and record["key"] == "tls.ca_key"]
+        self.assertEqual([], risky(0))
+        group = (os.getegid(), 12345) if os.geteuid() == 0 else (os.getegid(),)
+        for mode, owner, named in ((0o644, os.getegid(), True), (0o604, os.getegid(), True), (0o640, os.getegid(), False), (0o440, os.getegid(), False),
+                                   (0o640, group[-1], len(group) > 1), (0o600, group[-1], False)):
+            with self.subTest(mode=oct(mode), group=owner):
+                os.chown(key, -1, owner)
+                os.chmod(key, mode)
+                mark = self.reload(proxy, 200)
+                proxy.wait_record("management reload succeeded", after=mark)
+                self.assertEqual([f"{key} can be read by other users; use chmod 600"] if named else [], risky(mark))
+        os.chmod(key, 0o604)
+        again = self.own_proxy(proxy.config)
+        self.assertEqual(["tls.ca_key"], [record["key"] for record in again.records("risky setting") if record["key"] == "tls.ca_key"])
 
 
 if __name__ == "__main__":
