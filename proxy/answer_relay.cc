@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 
 #include "proxy/worker.h"
+#include "tls/error_text.h"
 
 namespace iron::proxy {
 namespace {
@@ -271,7 +273,10 @@ AnswerRelay::Step AnswerRelay::read_step() {
     if (step == Step::moved) break;  // an end is seen again at the next read
     if (got.status == Io::eof && body_.finish_at_eof()) return Step::ended;
     if (got.status == Io::eof) return fail_with("unexpected EOF");
-    if (got.status == Io::error) return fail_with("read: connection reset by peer");
+    if (got.status == Io::error) {
+      const std::optional<int> alert = upstream_.connection.stream().alert();
+      return fail_with(alert ? tls::remote_alert_text(*alert) : "read: connection reset by peer");
+    }
     break;
   }
   return step;

@@ -135,6 +135,7 @@ Task<bool> ClientSession::handshake(Place place) {
   if (done != Io::ok) {
     const bool late = pause_.expired();
     log_handshake_failure(place, late ? "handshake timeout" : client_.stream().handshake_error());
+    if (late || !given_up(pause_)) note_distrust();
     co_return false;
   }
   pause_.clear_deadline();
@@ -151,6 +152,16 @@ void ClientSession::log_handshake_failure(Place place, const std::string& error)
     log.write(Level::debug, "tls handshake error",
               {{"remote_addr", remote_address_}, {"error", error}});
   }
+}
+
+void ClientSession::note_distrust() {
+  const std::optional<std::string> alert = client_.stream().objection();
+  if (!alert) return;
+  Services& services = worker_.services();
+  const std::string& host = client_.stream().server_name();
+  if (!services.distrust.admit(peer_.address, host, std::chrono::steady_clock::now())) return;
+  services.log.write(Level::warn, "client does not trust the proxy CA",
+                     {{"host", host}, {"remote_addr", remote_address_}, {"alert", *alert}});
 }
 
 std::optional<Record::Tls> ClientSession::tls_info() {
@@ -175,6 +186,7 @@ Task<bool> ClientSession::await_bytes(policy::Duration timeout) {
         pause_.clear_deadline();
         co_return true;
       }
+      if (result.status == Io::error) note_distrust();
       if (result.status == Io::eof || result.status == Io::error) co_return false;
     }
     input_.release();

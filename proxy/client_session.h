@@ -121,6 +121,8 @@ class ClientSession final : public Abandonment, public LongSleep {
   Task<bool> handshake(Place place);
   std::optional<Record::Tls> tls_info();
   void log_handshake_failure(Place place, const std::string& error);
+  /// Tells of a client that refuses our certificate, the commonest fault of a new installation.
+  void note_distrust();
 
   Worker& worker_;
   Pause pause_;

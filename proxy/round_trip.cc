@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include "proxy/header_rules.h"
 #include "proxy/listener.h"
 #include "proxy/worker.h"
+#include "tls/error_text.h"
 
 namespace iron::proxy {
 namespace {
@@ -18,8 +20,12 @@ constexpr HeadLimits kAnswerHeadLimits{10485760, 10485760, 65536, 10000};
 constexpr int kInterimAnswers = 16;
 constexpr std::size_t kInterimBytes = 65536;
 
-/// `read tcp LOCAL->REMOTE: read: connection reset by peer`
-std::string reset_text(UpstreamConnection& upstream) {
+/// Why a read failed: `remote error: tls: certificate required` (in TLS 1.3 a server judges the
+/// client after the handshake is over for the client), or `read tcp LOCAL->REMOTE: read: connection
+/// reset by peer`.
+std::string read_error_text(UpstreamConnection& upstream) {
+  const std::optional<int> alert = upstream.connection.stream().alert();
+  if (alert) return tls::remote_alert_text(*alert);
   sockaddr_storage storage{};
   socklen_t size = sizeof storage;
   ::getsockname(upstream.connection.stream().descriptor(), reinterpret_cast<sockaddr*>(&storage),
@@ -90,7 +96,7 @@ RoundTrip::Step RoundTrip::read_step() {
     case Io::eof:
       return fail_with(reply_.first_byte ? "unexpected EOF" : "EOF");
     case Io::error:
-      return fail_with(reset_text(upstream_));
+      return fail_with(read_error_text(upstream_));
     default:
       if (input.empty()) input.release();
       return Step::blocked;

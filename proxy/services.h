@@ -15,6 +15,7 @@
 
 #include "policy/ip_address.h"
 #include "policy/secret.h"
+#include "proxy/distrust_notices.h"
 #include "proxy/dns/resolver.h"
 #include "proxy/log.h"
 #include "proxy/rate_limit.h"
@@ -125,6 +126,7 @@ struct Services {
   BodyBudget body_budget;
   OwnAddresses own_addresses;
   IdleBudget idle_upstreams;
+  DistrustNotices distrust;
   /// Sessions that ended or gave their buffers back: when many did, free memory is worth returning
   /// to the system.
   std::atomic<std::uint64_t> released{0};

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "policy/host.h"
+#include "tls/hello_extensions.h"
 #include "tls/stream.h"
 
 namespace iron::tls {
@@ -52,18 +53,6 @@ int select_alpn(SSL*,
   return SSL_TLSEXT_ERR_OK;
 }
 
-/// The host_name of a server_name extension (RFC 6066 section 3); empty if malformed.
-std::string_view host_name_of(SSL* ssl) {
-  const unsigned char* bytes = nullptr;
-  std::size_t size = 0;
-  if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &bytes, &size) != 1) return {};
-  if (size < 5 || bytes[2] != TLSEXT_NAMETYPE_host_name) return {};
-  const std::size_t list = std::size_t{bytes[0]} << 8 | bytes[1];
-  const std::size_t name = std::size_t{bytes[3]} << 8 | bytes[4];
-  if (list != size - 2 || name + 3 > list) return {};
-  return {reinterpret_cast<const char*>(bytes) + 5, name};
-}
-
 }  // namespace
 
 ServerContext::ServerContext() : context_(make_context(TLS_server_method())) {
@@ -72,6 +61,8 @@ ServerContext::ServerContext() : context_(make_context(TLS_server_method())) {
                           "ECDHE-ECDSA-CHACHA20-POLY1305");
   SSL_CTX_set_alpn_select_cb(context_, select_alpn, nullptr);
   SSL_CTX_set_client_hello_cb(context_, on_client_hello, nullptr);
+  SSL_CTX_set_cert_cb(context_, on_certificate, nullptr);
+  SSL_CTX_set_info_callback(context_, on_progress);
   SSL_CTX_set_session_cache_mode(context_, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context_, 1);
   unsigned char keys[80];
@@ -101,19 +92,22 @@ int ServerContext::judge_client_hello(SSL* ssl, int* alert) {
     return SSL_CLIENT_HELLO_ERROR;
   }
   if (!stream.leaf_) {
-    const std::string_view name = host_name_of(ssl);
-    if (!name.empty()) {
-      stream.sni_ = name;
-      stream.server_name_ = policy::fold_host(name);
+    const HelloExtensions hello = read_hello_extensions(ssl);
+    if (hello.malformed) {
+      stream.hello_fault_ = "tls: malformed extension";
+      *alert = SSL_AD_DECODE_ERROR;
+      return SSL_CLIENT_HELLO_ERROR;
+    }
+    if (!hello.server_name.empty()) {
+      stream.sni_ = hello.server_name;
+      stream.server_name_ = policy::fold_host(hello.server_name);
       if (!acceptable_server_name(stream.server_name_)) {
         stream.hello_fault_ = "tls: server name is not acceptable";
         *alert = SSL_AD_UNRECOGNIZED_NAME;
         return SSL_CLIENT_HELLO_ERROR;
       }
     } else if (stream.server_name_.empty()) {
-      stream.hello_fault_ = "no SNI provided";
-      *alert = SSL_AD_INTERNAL_ERROR;
-      return SSL_CLIENT_HELLO_ERROR;
+      return SSL_CLIENT_HELLO_SUCCESS;  // on_certificate() refuses it once all of it was read
     }
     stream.leaf_ = stream.store_->find(stream.server_name_);
     if (!stream.leaf_) stream.leaf_ = stream.store_->mint_at_once(stream.server_name_);
@@ -126,6 +120,19 @@ int ServerContext::judge_client_hello(SSL* ssl, int* alert) {
     return SSL_CLIENT_HELLO_ERROR;
   }
   return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+/// The hello is good as far as OpenSSL reads it.
+int ServerContext::on_certificate(SSL* ssl, void*) {
+  auto& stream = *static_cast<Stream*>(SSL_get_app_data(ssl));
+  if (stream.leaf_) return 1;
+  stream.hello_fault_ = "no SNI provided";  // short enough to need no memory
+  return 0;
+}
+
+void ServerContext::on_progress(const SSL* ssl, int where, int) {
+  if (where != SSL_CB_ACCEPT_LOOP || SSL_get_state(ssl) != TLS_ST_SW_CERT) return;
+  static_cast<Stream*>(SSL_get_app_data(ssl))->certificate_made_ = true;
 }
 
 SessionStore::~SessionStore() {
@@ -150,6 +157,9 @@ SSL_SESSION* SessionStore::take() {
 UpstreamContext::UpstreamContext(X509_STORE* trust) : context_(make_context(TLS_client_method())) {
   SSL_CTX_set_cert_store(context_, trust);
   SSL_CTX_set_verify(context_, SSL_VERIFY_PEER, nullptr);
+  // Origins from before RFC 5746 are served: this side never renegotiates (docs/security.md, "TLS
+  // to origins").
+  SSL_CTX_set_options(context_, SSL_OP_LEGACY_SERVER_CONNECT);
   // An origin that echoes a key would leave it in OpenSSL's read buffer.
   SSL_CTX_set_options(context_, SSL_OP_CLEANSE_PLAINTEXT);
   SSL_CTX_set_session_cache_mode(context_, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);

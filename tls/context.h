@@ -27,6 +27,8 @@ class ServerContext {
  private:
   static int on_client_hello(SSL* ssl, int* alert, void*);
   static int judge_client_hello(SSL* ssl, int* alert);
+  static int on_certificate(SSL* ssl, void*);
+  static void on_progress(const SSL* ssl, int where, int);
   SSL_CTX* context_;
 };
 

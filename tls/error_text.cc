@@ -106,7 +106,7 @@ std::string common_text(unsigned long code) {
   if (ERR_GET_LIB(code) != ERR_LIB_SSL) return "";
   const int reason = ERR_GET_REASON(code);
   if (reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256) {
-    return "remote error: tls: " + alert_text(reason - SSL_AD_REASON_OFFSET);
+    return remote_alert_text(reason - SSL_AD_REASON_OFFSET);
   }
   switch (reason) {
     case SSL_R_UNEXPECTED_EOF_WHILE_READING:
@@ -139,6 +139,22 @@ std::string alert_text(int alert) {
     if (known.number == alert) return known.text;
   }
   return "alert(" + std::to_string(alert) + ")";
+}
+
+std::string remote_alert_text(int alert) { return "remote error: tls: " + alert_text(alert); }
+
+bool is_about_certificates(int alert) {
+  switch (alert) {
+    case SSL_AD_BAD_CERTIFICATE:
+    case SSL_AD_UNSUPPORTED_CERTIFICATE:
+    case SSL_AD_CERTIFICATE_REVOKED:
+    case SSL_AD_CERTIFICATE_EXPIRED:
+    case SSL_AD_CERTIFICATE_UNKNOWN:
+    case SSL_AD_UNKNOWN_CA:
+      return true;
+    default:
+      return false;
+  }
 }
 
 std::string handshake_error_text(SSL* ssl, const std::string& host) {

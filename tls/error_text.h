@@ -14,4 +14,10 @@ std::string system_error_text(int error_number);
 /// Name of a TLS alert as records have it, without the `tls: `: `bad certificate`, `alert(200)`.
 std::string alert_text(int alert);
 
+/// An alert of the peer as records have it: `remote error: tls: bad certificate`.
+std::string remote_alert_text(int alert);
+
+/// Whether an alert can only be meant for the certificate of the other side (RFC 8446 section 6.2).
+bool is_about_certificates(int alert);
+
 }  // namespace iron::tls

@@ -16,7 +16,6 @@
 namespace iron::tls {
 namespace {
 
-constexpr std::int64_t kMinute = 60;
 constexpr std::size_t kLongestCommonName = 64;  // ub-common-name of RFC 5280
 constexpr std::size_t kLongestName = 253;
 
@@ -55,14 +54,16 @@ bool Leaf::use_on(SSL* ssl) const {
 }
 
 bool Leaf::fresh_at(std::int64_t now) const {
-  return not_before_ <= now && now < not_after_ - (not_after_ - not_before_) / 10;
+  return std::min(minted_, not_before_) <= now && now < not_after_ - (not_after_ - minted_) / 10;
 }
 
 Result<std::shared_ptr<const Leaf>> Leaf::mint(const Signer& signer,
                                                const LeafKey& key,
                                                const Order& order) {
   const std::shared_ptr<Leaf> leaf(new Leaf);
-  leaf->not_before_ = order.now - kMinute;
+  leaf->minted_ = order.now;
+  // Strict verifiers want it within its issuer's dates.
+  leaf->not_before_ = std::max(order.now - kBackdated, signer.not_before());
   leaf->not_after_ = end_of_life(order.now, order.life, signer.not_after());
   leaf->certificate_ = X509_new();
   leaf->chain_ = X509_chain_up_ref(signer.chain());

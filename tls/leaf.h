@@ -37,14 +37,15 @@ class Leaf {
   static Result<std::shared_ptr<const Leaf>> mint(const Signer& signer,
                                                   const LeafKey& key,
                                                   const Order& order);
-  /// Whether it may be served at `now`: valid, and more than a tenth of its life is left.
+  /// Whether it may be served at `now`: valid, and more than a tenth of its life is left, counted
+  /// from minting. A leaf of an issuer that is not valid yet waits with it.
   bool fresh_at(std::int64_t now) const;
 
   Leaf() = default;
   X509* certificate_ = nullptr;
   STACK_OF(X509) * chain_ = nullptr;
   EVP_PKEY* key_ = nullptr;
-  std::int64_t not_before_ = 0, not_after_ = 0;  ///< seconds since 1970
+  std::int64_t minted_ = 0, not_before_ = 0, not_after_ = 0;  ///< seconds since 1970
   unsigned char session_context_[32] = {};
 };
 
@@ -61,7 +62,8 @@ struct LeafOptions {
 /// own threads, once per name however many ask. All but the constructor is thread safe.
 class LeafStore {
  public:
-  /// Loads the pair. Throws std::runtime_error with the texts of docs/tls.md, "Loading the CA".
+  /// Loads the pair. Throws std::runtime_error with the texts of docs/tls.md, "Loading the CA"; for
+  /// a file that is not there it is MissingFile.
   explicit LeafStore(const LeafOptions& options);
   ~LeafStore();
   LeafStore(const LeafStore&) = delete;

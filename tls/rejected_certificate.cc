@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tls/certificate_authority.h"
+#include "tls/certificate_name.h"
 #include "tls/ssl_ptr.h"
 
 namespace iron::tls {
@@ -50,7 +51,8 @@ bool is_address(const std::string& host) {
 bool is_valid_for(X509* leaf, const std::string& host) {
   return is_address(host)
              ? X509_check_ip_asc(leaf, host.c_str(), 0) == 1
-             : X509_check_host(leaf, host.data(), host.size(), kHostFlags, nullptr) == 1;
+             : X509_check_host(leaf, host.data(), host.size(), kHostFlags, nullptr) == 1 ||
+                   wildcard_covers_underscore(leaf, host);
 }
 
 std::string address_text(const ASN1_OCTET_STRING* address) {
@@ -151,12 +153,20 @@ std::string chain_error_text(long result, const std::string& host) {
 
 }  // namespace
 
-int keep_rejected_certificate(int verdict, X509_STORE_CTX* context) {
+int review_verification(int verdict, X509_STORE_CTX* context) {
   if (verdict == 1) return verdict;
+  X509* leaf = X509_STORE_CTX_get0_cert(context);
+  if (leaf == nullptr) return verdict;
+  if (X509_STORE_CTX_get_error(context) == X509_V_ERR_HOSTNAME_MISMATCH) {
+    const char* host = X509_VERIFY_PARAM_get0_host(X509_STORE_CTX_get0_param(context), 0);
+    if (host != nullptr && wildcard_covers_underscore(leaf, host)) {
+      X509_STORE_CTX_set_error(context, X509_V_OK);
+      return 1;
+    }
+  }
   auto* ssl =
       static_cast<SSL*>(X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
-  X509* leaf = X509_STORE_CTX_get0_cert(context);
-  if (ssl == nullptr || leaf == nullptr || SSL_get_ex_data(ssl, slot()) != nullptr) return verdict;
+  if (ssl == nullptr || SSL_get_ex_data(ssl, slot()) != nullptr) return verdict;
   X509_up_ref(leaf);
   if (SSL_set_ex_data(ssl, slot(), leaf) != 1) X509_free(leaf);
   return verdict;

@@ -7,10 +7,11 @@
 
 namespace iron::tls {
 
-/// Verification callback (X509_STORE_set_verify_cb): changes no verdict, but keeps the peer's
-/// certificate of a failed verification, which OpenSSL drops before the handshake's caller sees the
+/// Verification callback (X509_STORE_set_verify_cb). Changes one verdict: a name that only
+/// wildcard_covers_underscore() finds in the certificate is no mismatch. Of a failed verification
+/// it keeps the peer's certificate, which OpenSSL drops before the handshake's caller sees the
 /// failure.
-int keep_rejected_certificate(int verdict, X509_STORE_CTX* context);
+int review_verification(int verdict, X509_STORE_CTX* context);
 
 /// What the callback kept for this connection, or null. Belongs to `ssl`.
 X509* rejected_certificate(const SSL* ssl);

@@ -15,9 +15,6 @@ namespace iron::tls {
 namespace {
 
 constexpr std::int64_t kHour = 3600;
-/// Sandboxes with a slow clock reject a certificate that is not valid yet, so it starts in the
-/// past.
-constexpr std::int64_t kBackdated = 24 * kHour;
 constexpr std::int64_t kIntermediateLife = 30 * 24 * kHour;
 
 CertificatePtr shared(X509* certificate) {
@@ -94,6 +91,7 @@ Result<Signer::Pointer> Signer::authority(const CertificateAuthority& authority)
   const std::shared_ptr<Signer> signer(new Signer);
   signer->certificate_ = shared(authority.certificate.get());
   signer->key_ = shared(authority.key.get());
+  signer->not_before_ = authority.not_before;
   signer->not_after_ = authority.not_after;
   signer->usable_from_ = std::numeric_limits<std::int64_t>::min();
   signer->usable_until_ = std::numeric_limits<std::int64_t>::max();
@@ -106,14 +104,14 @@ Result<Signer::Pointer> Signer::authority(const CertificateAuthority& authority)
 Result<Signer::Pointer> Signer::intermediate(const CertificateAuthority& authority,
                                              std::int64_t now) {
   const std::shared_ptr<Signer> signer(new Signer);
-  const std::int64_t not_before = std::max(authority.not_before, now - kBackdated);
+  signer->not_before_ = std::max(authority.not_before, now - kBackdated);
   signer->not_after_ = std::min(authority.not_after, now + kIntermediateLife);
-  signer->usable_from_ = not_before;
+  signer->usable_from_ = std::min(signer->not_before_, now);
   signer->usable_until_ = now + (signer->not_after_ - now) / 2;
   signer->key_.reset(EVP_EC_gen("P-256"));
   if (signer->key_) {
     signer->certificate_ =
-        make_intermediate(authority, signer->key_.get(), not_before, signer->not_after_);
+        make_intermediate(authority, signer->key_.get(), signer->not_before_, signer->not_after_);
   }
   if (!signer->certificate_ || !signer->prepare(authority.certificate.get())) {
     return fail("making intermediate: " + take_openssl_error());

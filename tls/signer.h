@@ -11,6 +11,10 @@
 
 namespace iron::tls {
 
+/// Sandboxes with a slow or restored clock reject a certificate that is not valid yet, so what is
+/// made here begins this many seconds in the past, as far as its issuer allows.
+inline constexpr std::int64_t kBackdated = 24 * 3600;
+
 /// What signs leaves: the CA itself, or a short-lived P-256 intermediate below it. Immutable,
 /// shared by threads.
 class Signer {
@@ -30,7 +34,8 @@ class Signer {
   const ExtensionPtr& key_usage() const { return key_usage_; }
   const ExtensionPtr& extended_key_usage() const { return extended_key_usage_; }
   const ExtensionPtr& authority_key_identifier() const { return authority_key_identifier_; }
-  /// No leaf may live longer than this.
+  /// No leaf may begin earlier or live longer than this.
+  std::int64_t not_before() const { return not_before_; }
   std::int64_t not_after() const { return not_after_; }
   /// Whether this may sign a leaf at `now`; an intermediate is to be replaced from half of its life
   /// on, and when the clock has left its validity.
@@ -47,7 +52,7 @@ class Signer {
   KeyPtr key_;
   std::unique_ptr<STACK_OF(X509), FreeChain> chain_;
   ExtensionPtr key_usage_, extended_key_usage_, authority_key_identifier_;
-  std::int64_t not_after_ = 0, usable_from_ = 0, usable_until_ = 0;
+  std::int64_t not_before_ = 0, not_after_ = 0, usable_from_ = 0, usable_until_ = 0;
 };
 
 }  // namespace iron::tls

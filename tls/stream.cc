@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include <new>
 
 #include "tls/context.h"
+#include "tls/error_text.h"
 #include "tls/trust.h"
 
 namespace iron::tls {
@@ -19,6 +21,13 @@ namespace {
 /// Four records at a time; one malloc block below 64 KiB, since larger ones are mapped and unmapped
 /// (docs/performance.md).
 constexpr std::size_t kBulkReadAhead = 64 * 1024 - 512;
+
+/// Whether the peer has ended its side, whatever of it is still to be read. The kernel takes bytes
+/// for such a peer all the same.
+bool has_ended(int descriptor) {
+  pollfd peer{descriptor, POLLRDHUP, 0};
+  return ::poll(&peer, 1, 0) > 0;
+}
 
 /// SSL_get_error reads the thread's queue, which must be empty before each call. Clearing an empty
 /// queue costs 840 instructions in OpenSSL 3.0, looking at it 40.
@@ -66,8 +75,11 @@ struct StreamBio {
     auto& stream = *static_cast<Stream*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
     const int flags = MSG_NOSIGNAL | (stream.more_follows_ ? MSG_MORE : 0);
+    const bool shows_certificate = stream.certificate_made_ && !stream.certificate_sent_;
+    const bool peer_listens = shows_certificate && !has_ended(stream.descriptor_);
     const auto sent = ::send(stream.descriptor_, bytes, static_cast<std::size_t>(size), flags);
     if (sent < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_write(bio);
+    if (shows_certificate) stream.certificate_sent_ = peer_listens && sent > 0;
     return static_cast<int>(sent);
   }
 
@@ -169,9 +181,33 @@ IoResult Stream::outcome(int result) {
       if (!ended_inside_record()) return {Io::eof};
       [[fallthrough]];
     default:
+      note_fault();
       broken_ = true;
       return {Io::error};
   }
+}
+
+/// Who ended it; the queue stays as it is for handshake_error().
+void Stream::note_fault() {
+  const unsigned long code = ERR_peek_error();
+  if (ERR_GET_LIB(code) != ERR_LIB_SSL) return;
+  const int alert = ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET;
+  if (alert >= 0 && alert < 256) {
+    alert_ = alert;
+  } else if (ERR_GET_REASON(code) != SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+    peer_at_fault_ = true;
+  }
+}
+
+std::optional<std::string> Stream::objection() const {
+  if (ssl_ == nullptr || client_side_ || peer_at_fault_) return std::nullopt;
+  unsigned char digest[1];
+  const bool finished = SSL_get_peer_finished(ssl_, digest, sizeof digest) > 0;
+  if (alert_) {
+    const bool objects = finished ? is_about_certificates(*alert_) : certificate_made_;
+    return objects ? std::optional(alert_text(*alert_)) : std::nullopt;
+  }
+  return certificate_sent_ && !finished ? std::optional<std::string>("none") : std::nullopt;
 }
 
 /// Without close_notify OpenSSL is told to take the end of the connection for the end of the

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -72,6 +73,14 @@ class Stream {
   const std::string& sni() const { return sni_; }
   /// Why a handshake failed; for the log.
   std::string handshake_error() const;
+  /// The fatal alert by which the peer ended this stream (RFC 8446 section 6.2), in the handshake
+  /// or later.
+  std::optional<int> alert() const { return alert_; }
+  /// Server, when the client has broken off or was waited for in vain: what it said of our
+  /// certificate, that is, the name of its alert, or `none`. Nothing if the certificate had not
+  /// been sent, if the client's Finished had come (unless its alert is about certificates; some
+  /// clients look at ours only then), and if it was this side that found a fault.
+  std::optional<std::string> objection() const;
 
   /// A failure is final: every later read fails too, although the kernel reports a reset only once.
   IoResult read(std::span<char> into);
@@ -97,6 +106,7 @@ class Stream {
   friend class ServerContext;
   friend class UpstreamContext;
   IoResult outcome(int result);
+  void note_fault();
   bool ended_inside_record() const;
   IoResult read_tls(std::span<char> into);
   IoResult read_plain(std::span<char> into);
@@ -111,7 +121,10 @@ class Stream {
   std::string surplus_;
   std::size_t surplus_used_ = 0;
   std::string hello_fault_;
+  std::optional<int> alert_;
   bool client_side_ = false;
+  bool certificate_made_ = false, certificate_sent_ = false;  ///< server; to this client
+  bool peer_at_fault_ = false;                                ///< what it sent was refused here
   bool broken_ = false;
   bool more_follows_ = false;  ///< in the write that is under way
   bool read_failed_ = false;

@@ -172,7 +172,7 @@ X509_STORE* load_trust_store() {
   if (store == nullptr) throw std::bad_alloc();
   // Whatever is in the store is an anchor, also if it is not self-signed.
   X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
-  X509_STORE_set_verify_cb(store, keep_rejected_certificate);
+  X509_STORE_set_verify_cb(store, review_verification);
   Builder builder(store);
 
   if (const std::string file = environment("SSL_CERT_FILE"); !file.empty()) {

@@ -10,8 +10,8 @@ namespace iron::tls {
 /// The upstream trust store by SSL_CERT_FILE, SSL_CERT_DIR and the system's places (docs/tls.md,
 /// "Upstream trust"). Unreadable files are skipped. The caller owns the store (X509_STORE_free).
 /// Pure and thread safe; takes about 50 ms, so callers load it in the background. The store comes
-/// with a verification callback that keeps a rejected certificate in the SSL object for
-/// handshake_error_text(): do not replace it through SSL_CTX_set_verify.
+/// with a verification callback, review_verification(): do not replace it through
+/// SSL_CTX_set_verify.
 X509_STORE* load_trust_store();
 
 /// Every file and directory that load_trust_store() looks at, and where links in those directories

@@ -7,6 +7,7 @@ set(proxy_tests
   command_line_test.cc
   connection_login_test.cc
   content_decoder_test.cc
+  distrust_notices_test.cc
   dns_message_test.cc
   dns_resolv_conf_test.cc
   dns_server_test.cc

@@ -289,6 +289,40 @@ TEST_F(Contexts, Http11IsSelectedWhereItIsOffered) {
   EXPECT_EQ(selected("\x08HTTP/1.1"), "");
 }
 
+// Origins from before RFC 5746.
+
+/// What came is judged after it was hashed: a server that does not know the signal for secure
+/// renegotiation (`00 ff` among the suites of the hello).
+void hide_renegotiation_signal(
+    int written, int, int type, const void* bytes, std::size_t size, SSL*, void*) {
+  constexpr std::size_t kBeforeSession = 4 + 2 + 32;  // header, version, random
+  const auto* hello = static_cast<const unsigned char*>(bytes);
+  if (written != 0 || type != SSL3_RT_HANDSHAKE || hello[0] != SSL3_MT_CLIENT_HELLO) return;
+  const std::size_t suites = kBeforeSession + 1 + hello[kBeforeSession];
+  const std::size_t end = suites + 2 + (std::size_t{hello[suites]} << 8 | hello[suites + 1]);
+  ASSERT_LE(end, size);
+  for (std::size_t at = suites + 2; at < end; at += 2) {
+    if (hello[at] == 0 && hello[at + 1] == 0xff) const_cast<unsigned char*>(hello)[at] = 0x5a;
+  }
+}
+
+TEST_F(Contexts, OriginsWithoutSecureRenegotiationAreServed) {
+  const auto ends = test::connected_pair();
+  Stream server(ends.first), client(ends.second);
+  server.start_server(*context_, authority_.leaves(), {});
+  SSL_set_msg_callback(server.ssl(), hide_renegotiation_signal);
+  ASSERT_TRUE(client.start_client(upstream_, "h.test", false, nullptr, sessions_));
+  SSL_set_max_proto_version(client.ssl(), TLS1_2_VERSION);
+  const test::Outcome outcome = test::shake(server, client, authority_.leaves());
+  ASSERT_EQ(outcome.client, Io::ok) << client.handshake_error();
+  EXPECT_EQ(outcome.server, Io::ok);
+  EXPECT_EQ(SSL_get_secure_renegotiation_support(client.ssl()), 0) << "or the test is none";
+  test::write_everything(client, "question");
+  EXPECT_EQ(test::read_exactly(server, 8), "question");
+  EXPECT_NE(SSL_renegotiate(client.ssl()), 1) << "this side never begins another handshake";
+  EXPECT_EQ(SSL_CTX_get_options(context_->get()) & SSL_OP_LEGACY_SERVER_CONNECT, 0u);
+}
+
 // The upstream's certificate.
 
 TEST_F(Contexts, AnUnknownAuthorityIsRefused) {

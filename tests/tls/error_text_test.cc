@@ -36,7 +36,7 @@ class Pair {
     if (leaf) SSL_CTX_use_PrivateKey(server_context_.get(), test::key_of(key));
     X509_STORE* store = SSL_CTX_get_cert_store(client_context_.get());
     if (root != nullptr) X509_STORE_add_cert(store, root);
-    X509_STORE_set_verify_cb(store, keep_rejected_certificate);
+    X509_STORE_set_verify_cb(store, review_verification);
     SSL_CTX_set_verify(client_context_.get(), SSL_VERIFY_PEER, nullptr);
     host_ = host;
   }
@@ -156,6 +156,55 @@ TEST_F(ErrorTextTest, NamesAndAuthorities) {
             start + "certificate relies on legacy Common Name field, use SANs instead");
   EXPECT_EQ(client_text({""}, "other.test"),
             start + "certificate is not valid for any names, but wanted to match other.test");
+}
+
+TEST_F(ErrorTextTest, WildcardsCoverUnderscores) {
+  const struct {
+    const char *names, *host;
+    bool covered;
+  } rows[] = {
+      {"DNS:*.wild.test", "a_b.wild.test", true},
+      {"DNS:*.wild.test", "_.wild.test", true},
+      {"DNS:*.wild.test", "_dmarc.wild.test", true},
+      {"DNS:*.wild.test", "a-b_c--9_.wild.test", true},
+      {"DNS:*.WILD.Test", "A_b.wilD.test", true},
+      {"DNS:first.test,IP:192.0.2.1,DNS:*.wild.test", "a_b.wild.test", true},
+      {"DNS:*.under_score.test", "a.under_score.test", true},
+      {"DNS:*.under_score.test", "a_b.under_score.test", true},
+      {"DNS:a_b.wild.test", "a_b.wild.test", true},
+      // One label and a whole one, behind it two at least; nothing is folded into anything.
+      {"DNS:*.wild.test", "c.a_b.wild.test", false},
+      {"DNS:*.wild.test", "a_b.c.wild.test", false},
+      {"DNS:*.wild.test", "a_bwild.test", false},
+      {"DNS:*.wild.test", "a_b.wild.test.evil.test", false},
+      {"DNS:*.wild.test", "wild_.test", false},
+      {"DNS:a-b.wild.test", "a_b.wild.test", false},
+      {"DNS:a?b.wild.test", "a_b.wild.test", false},
+      {"DNS:a*.wild.test", "a_b.wild.test", false},
+      {"DNS:*b.wild.test", "a_b.wild.test", false},
+      {"DNS:a_*.wild.test", "a_b.wild.test", false},
+      {"DNS:*", "a_b.wild.test", false},
+      {"DNS:*.test", "a_b.test", false},
+      {"DNS:*.*.test", "a_b.c_d.test", false},
+      {"DNS:*.wild.test.", "a_b.wild.test", false},
+      {"DNS:*wild.test", "a_b.wild.test", false},
+      {"email:*.wild.test", "a_b.wild.test", false},
+      {"URI:*.wild.test", "a_b.wild.test", false},
+  };
+  for (const auto& row : rows) {
+    const std::string text = client_text({row.names}, row.host);
+    if (row.covered) {
+      EXPECT_EQ(text, "") << row.names << " for " << row.host;
+    } else {
+      EXPECT_THAT(text, StartsWith("tls: failed to verify certificate: x509: certificate is "))
+          << row.names << " for " << row.host;
+    }
+  }
+  // All else about such a certificate is looked at as ever.
+  EXPECT_EQ(client_text({"DNS:*.wild.test"}, "a_b.wild.test", false),
+            "tls: failed to verify certificate: x509: certificate signed by unknown authority");
+  EXPECT_THAT(client_text({"DNS:*.wild.test", -2 * kDay, -kDay}, "a_b.wild.test"),
+              HasSubstr("x509: certificate has expired"));
 }
 
 TEST_F(ErrorTextTest, ManyNamesAreCounted) {

@@ -5,6 +5,7 @@
 #include <openssl/bn.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <ctime>
 #include <set>
 
@@ -76,7 +77,7 @@ TEST_F(LeafTest, FieldsOfALeafForAName) {
   EXPECT_EQ(X509_get_version(leaf), X509_VERSION_3);
   EXPECT_EQ(one_line(X509_get_subject_name(leaf)), "/CN=api.example.test");
   EXPECT_EQ(one_line(X509_get_issuer_name(leaf)), "/CN=Test CA");
-  EXPECT_EQ(starts(leaf), kNow - 60);
+  EXPECT_EQ(starts(leaf), kNow - 24 * kHour);
   EXPECT_EQ(ends(leaf), kNow + 72 * kHour);
   EXPECT_EQ(X509_get_signature_nid(leaf), NID_ecdsa_with_SHA256);
   char group[16] = "";
@@ -151,6 +152,28 @@ TEST_F(LeafTest, LongNameLeavesTheSubjectEmptyAndMakesTheNameCritical) {
               ElementsAre("keyUsage critical", "extendedKeyUsage", "authorityKeyIdentifier",
                           "subjectAltName critical"));
   EXPECT_EQ(test::verify(chain, ca_.get(), too_long, kNow), X509_V_OK);
+}
+
+TEST_F(LeafTest, NothingBeginsBeforeItsIssuer) {
+  LeafOptions direct;
+  direct.signer = LeafOptions::Signer::ca;
+  for (const auto& options : {LeafOptions(), direct}) {
+    for (const KeyKind key : {KeyKind::p256, KeyKind::rsa, KeyKind::ed25519}) {
+      // Made a moment ago, within the day, and before; the last has not begun.
+      for (const std::int64_t age : {0 * kHour, kHour, 24 * kHour, 25 * kHour, -kHour}) {
+        CertificateSpec spec = authority(key);
+        spec.not_before = kNow - age;
+        const auto chain = mint(spec, "a.test", options);
+        ASSERT_FALSE(chain.empty());
+        const std::int64_t wanted = std::max(kNow - 24 * kHour, spec.not_before);
+        for (std::size_t i = 0; i + 1 < chain.size(); ++i) {
+          EXPECT_EQ(starts(chain[i].get()), wanted) << age << " of " << i;
+        }
+        EXPECT_EQ(ends(chain[0].get()), kNow + 72 * kHour);
+        if (age >= 0) EXPECT_EQ(test::verify(chain, ca_.get(), "a.test", kNow), X509_V_OK) << age;
+      }
+    }
+  }
 }
 
 TEST_F(LeafTest, LeafEndsWithTheAuthority) {

@@ -6,6 +6,7 @@ set(tls_tests
     generate_ca_test.cc
     leaf_store_test.cc
     leaf_test.cc
+    objection_test.cc
     record_memory_test.cc
     stream_pair.cc
     stream_test.cc

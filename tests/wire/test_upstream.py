@@ -1,12 +1,23 @@
 """The side towards origins: pool, retry, timeouts, clients that leave, the address guard."""
 import os
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
+import unittest
 
-from harness import DEADLINE, WireTest, main, wait_until
+from harness import DEADLINE, Upstream, WireTest, main, wait_until
 from harness.case import KEY, TOKEN, allowlist
 from harness.upstream import answer
+
+
+def listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), DEADLINE).close()
+        return True
+    except ConnectionRefusedError:
+        return False
 
 
 class Pool(WireTest):
@@ -274,6 +285,54 @@ class Trust(WireTest):
         self.assertEqual(502, peer.request("GET", "/name", self.tls_upstream.host("unlisted.test")).status)
         self.assertIn("not unlisted.test", self.proxy.wait_request(path="/name")["error"])
         wait_until(lambda: KEY not in self.proxy.text(), "no key")
+
+    def origin(self, context):
+        origin = Upstream(context)
+        self.addCleanup(origin.close)
+        return origin
+
+    def test_a_wildcard_covers_a_label_with_an_underscore(self):
+        self.certificates.sign("wild", "origin", "subjectAltName=DNS:*.wild.test,DNS:c-d.wild.test\n")
+        origin = self.origin(self.certificates.server_context("wild"))
+        for name, status in (("a_b.wild.test", 200), ("_x.wild.test", 200), ("plain.wild.test", 200), ("x.a_b.wild.test", 502), ("a_b.c.wild.test", 502), ("wild_.test", 502)):
+            with self.subTest(name):
+                peer = self.tls_tunnel(origin.host(name))
+                response = peer.request("GET", "/" + name, origin.host(name), [("Authorization", TOKEN)])
+                self.assertEqual(status, response.status)
+                if status == 502:
+                    self.assertEqual(f"tls: failed to verify certificate: x509: certificate is valid for *.wild.test, c-d.wild.test, not {name}",
+                                     self.proxy.wait_request(path="/" + name)["error"])
+        self.assertEqual(["/a_b.wild.test", "/_x.wild.test", "/plain.wild.test"], origin.targets())
+
+    @unittest.skipUnless(shutil.which("gnutls-serv"), "needs gnutls-bin")
+    def test_an_origin_without_secure_renegotiation(self):
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        server = subprocess.Popen(["gnutls-serv", "--http", "--port", str(port), "--x509certfile", self.certificates.path("upstream.crt"), "--x509keyfile",
+                                   self.certificates.path("upstream.key"), "--priority", "NORMAL:-VERS-TLS1.3:%DISABLE_SAFE_RENEGOTIATION"],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        wait_until(lambda: listens(port), "gnutls-serv")
+        peer = self.tls_tunnel(f"up.test:{port}")
+        self.assertEqual(200, peer.request("GET", "/legacy", f"up.test:{port}").status)
+
+    def test_an_alert_behind_the_handshake(self):
+        # In TLS 1.3 a server judges the client's certificate when the handshake is over for the client.
+        context = self.certificates.server_context()
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(self.certificates.path("origin.crt"))
+        origin = self.origin(context)
+        self.track(self.tls_tunnel(origin.host()))
+        for method, body in (("GET", b""), ("POST", b"x" * 100), ("POST", b"x" * 300000)):
+            path = f"/{method}-{len(body)}"
+            with self.subTest(path):
+                self.assertEqual(502, self.tls_tunnel(origin.host()).request(method, path, origin.host(), body=body).status)
+                self.assertEqual("remote error: tls: certificate required", self.proxy.wait_request(path=path)["error"])
+        # The version that tells it within the handshake.
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        self.assertEqual(502, self.tls_tunnel(origin.host()).request("GET", "/older", origin.host()).status)
+        self.assertEqual("remote error: tls: handshake failure", self.proxy.wait_request(path="/older")["error"])
 
 
 if __name__ == "__main__":

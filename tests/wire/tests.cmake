@@ -5,6 +5,7 @@ set(wire_tests
   test_main_job
   test_listeners
   test_tunnels
+  test_tls
   test_framing
   test_field_wire
   test_hermes
