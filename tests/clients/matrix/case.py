@@ -16,7 +16,7 @@ from .origins import challenged
 
 DENIED = "denied.example"
 # `require` for clients that ask without a credential first and wait for the challenge.
-WAITS = None
+WAITS = "when_sent"
 DENIALS = {}  # test name: what its client printed about a host that is denied
 
 
@@ -40,6 +40,7 @@ class ClientTest(WireTest):
     @classmethod
     def base_config(cls):
         entry = secret(match_headers=cls.headers, **({"require": cls.require} if cls.require else {}))
+        entry["scrub_responses"] = cls.scrub
         return super().base_config() | {"transforms": [allowlist("*.test"), secrets(entry)]}
 
     def setUp(self):
