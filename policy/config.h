@@ -20,6 +20,15 @@ struct DnsRecord {
   friend bool operator==(const DnsRecord&, const DnsRecord&) = default;
 };
 
+/// One entry of `proxy.passthrough` as configured: a host pattern or a CIDR prefix, empty where it
+/// was not given. The lines are those of the file.
+struct PassThroughEntry {
+  std::string host, cidr;
+  std::vector<std::int64_t> ports = {443};
+  int line = 0, host_line = 0, cidr_line = 0, ports_line = 0;
+  std::vector<int> port_lines;
+};
+
 /// One entry of `transforms`. `config` is null when missing.
 struct TransformConfig {
   std::string name;
@@ -64,6 +73,7 @@ struct Config {
     std::vector<std::string> upstream_deny_cidrs;  ///< as configured
     Duration drain_timeout = std::chrono::seconds(4);
     Limits limits;
+    std::vector<PassThroughEntry> passthrough;
     bool explain_denials = false, pin_tunnel_target = false, strict_paths = false,
          deny_special_addresses = false;
   } proxy;

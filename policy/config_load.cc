@@ -135,11 +135,27 @@ class FileReader {
     block.texts("upstream_deny_cidrs", proxy.upstream_deny_cidrs);
     read_duration(block, "drain_timeout", proxy.drain_timeout);
     read_limits(block);
+    read_passthrough(block);
     block.boolean("explain_denials", proxy.explain_denials);
     block.boolean("pin_tunnel_target", proxy.pin_tunnel_target);
     block.boolean("strict_paths", proxy.strict_paths);
     block.boolean("deny_special_addresses", proxy.deny_special_addresses);
     block.finish();
+  }
+
+  void read_passthrough(BlockReader& proxy) {
+    for (const auto& entry : proxy.blocks("passthrough", "[]config.Passthrough")) {
+      BlockReader block(entry.get(), "config.Passthrough", "proxy.passthrough", context_);
+      PassThroughEntry& out = config_.proxy.passthrough.emplace_back();
+      out.line = block.line();
+      out.host_line = block.line_of("host");
+      out.cidr_line = block.line_of("cidr");
+      out.ports_line = block.line_of("ports");
+      block.text("host", out.host);
+      block.text("cidr", out.cidr);
+      block.integers("ports", out.ports, out.port_lines);
+      block.finish();
+    }
   }
 
   void read_limits(BlockReader& proxy) {

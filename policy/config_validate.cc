@@ -2,6 +2,7 @@
 
 #include "policy/config.h"
 #include "policy/deny_list.h"
+#include "policy/pass_through.h"
 #include "policy/quote.h"
 
 namespace iron::policy {
@@ -126,6 +127,7 @@ void validate(const Config& config, ValidateFor purpose) {
   check_dns_records(config.dns.records);
   not_negative("proxy.drain_timeout", config.proxy.drain_timeout);
   check_limits(config.proxy.limits);
+  PassThroughList::check(config.proxy.passthrough);
   positive("log.buffer_bytes", config.log.buffer_bytes);
   one_of_two("log.when_full", config.log.when_full, "wait", "drop");
   one_of_two("tls.leaf_signer", config.tls.leaf_signer, "auto", "ca");

@@ -105,6 +105,27 @@ struct BlockReader::State {
     return true;
   }
 
+  /// False, and an error, if the node is no integer.
+  bool read_integer(const YamlNode& at, std::int64_t& out, std::string_view wanted) {
+    constexpr double kLimit = 9223372036854775808.0;
+    YamlScalar scalar;
+    if (at.kind != YamlNode::Kind::scalar) {
+      mismatch(at, wanted);
+      return false;
+    }
+    if (!resolve(at, scalar)) return false;
+    if (scalar.tag == yaml_tag::kInt && !scalar.is_unsigned) {
+      out = scalar.integer;
+      return true;
+    }
+    if (scalar.tag == yaml_tag::kFloat && scalar.real >= -kLimit && scalar.real < kLimit) {
+      out = static_cast<std::int64_t>(scalar.real);
+      return true;
+    }
+    mismatch(at, scalar.tag, wanted);
+    return false;
+  }
+
   bool check_duplicates(const YamlNode& mapping) {
     std::unordered_map<std::string_view, std::vector<const YamlNode*>> seen;
     std::vector<std::pair<const YamlNode*, const YamlNode*>> pairs;
@@ -239,18 +260,22 @@ bool BlockReader::boolean_or(std::string_view key, std::string_view word, bool& 
 }
 
 void BlockReader::integer(std::string_view key, std::int64_t& out, std::string_view go_type) {
-  constexpr double kLimit = 9223372036854775808.0;
+  if (const YamlNode* value = state_->take(key)) state_->read_integer(*value, out, go_type);
+}
+
+void BlockReader::integers(std::string_view key,
+                           std::vector<std::int64_t>& out,
+                           std::vector<int>& lines) {
   const YamlNode* value = state_->take(key);
   if (value == nullptr) return;
-  YamlScalar scalar;
-  if (value->kind != YamlNode::Kind::scalar) return state_->mismatch(*value, go_type);
-  if (!state_->resolve(*value, scalar)) return;
-  if (scalar.tag == yaml_tag::kInt && !scalar.is_unsigned) {
-    out = scalar.integer;
-  } else if (scalar.tag == yaml_tag::kFloat && scalar.real >= -kLimit && scalar.real < kLimit) {
-    out = static_cast<std::int64_t>(scalar.real);
-  } else {
-    state_->mismatch(*value, scalar.tag, go_type);
+  if (value->kind != YamlNode::Kind::sequence) return state_->mismatch(*value, "[]int");
+  out.clear();
+  lines.clear();
+  for (const YamlNode* element : value->content) {
+    std::int64_t number = 0;
+    if (element->is_null() || !state_->read_integer(*element, number, "int")) continue;
+    out.push_back(number);
+    lines.push_back(element->line);
   }
 }
 

@@ -74,6 +74,8 @@ class BlockReader {
   /// The same where a text `word` is a value of its own: true if it stands there.
   bool boolean_or(std::string_view key, std::string_view word, bool& out);
   void integer(std::string_view key, std::int64_t& out, std::string_view go_type = "int64");
+  /// Null elements are dropped; `lines` receives the line of each kept element.
+  void integers(std::string_view key, std::vector<std::int64_t>& out, std::vector<int>& lines);
   /// Null elements are dropped. `lines`, when given, receives the line of each kept element.
   void texts(std::string_view key,
              std::vector<std::string>& out,

@@ -101,6 +101,8 @@ Task<bool> ClientSession::begin() {
   if (!arrived) co_return false;
   if (entry_ == Entry::https) {
     if (!snapshot->config.tls.sni_only()) {
+      const bool passed = co_await pass_through_by_name(*this);
+      if (passed) co_return false;
       const bool secured = co_await handshake(Place::listener);
       co_return secured;
     }

@@ -31,7 +31,8 @@ struct Tunnel {
   policy::Authority authority;  ///< its host, and a port always
   std::string rendered;         ///< `"tunnel":{…}` of the records inside
   SteadyTime opened = std::chrono::steady_clock::now();
-  bool used = false;  ///< a request came, or what was refused in its place
+  bool used = false;            ///< a request came, or what was refused in its place
+  bool passes_through = false;  ///< relayed without a look inside (`proxy.passthrough`)
 };
 
 /// One client connection from accept to close, on one worker. The object owns what lives as long as

@@ -42,12 +42,17 @@ TunnelVerdict check_tunnel(ClientSession& session,
   const std::shared_ptr<const Snapshot> snapshot = session.worker().snapshot();
   const bool sni_only = snapshot->config.tls.sni_only();
   const auto began = std::chrono::steady_clock::now();
-  exchange.mode = sni_only ? transforms::Mode::sni_only : transforms::Mode::mitm;
+  const bool passes_through = snapshot->pass_through.matches(authority, *authority.port);
+  exchange.mode = sni_only         ? transforms::Mode::sni_only
+                  : passes_through ? transforms::Mode::passthrough
+                                   : transforms::Mode::mitm;
   exchange.tunnel_check = true;
   exchange.authority = authority;
   exchange.request.method = "CONNECT";
   exchange.remote_address = session.remote_address();
   const Progress progress = judge(*snapshot, exchange);
+  // The record of the check is that of any tunnel; the session's own follows.
+  if (passes_through) exchange.mode = transforms::Mode::mitm;
 
   TunnelVerdict verdict;
   verdict.allowed = progress == Progress::done;
@@ -68,6 +73,7 @@ TunnelVerdict check_tunnel(ClientSession& session,
     tunnel->target = target;
     tunnel->authority = authority;
     tunnel->rendered = render_tunnel(target, exchange);
+    tunnel->passes_through = passes_through;
     session.set_tunnel(std::move(tunnel));
   }
   return verdict;

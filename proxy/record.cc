@@ -27,7 +27,8 @@ std::string_view text_of(transforms::TraceAction action) {
 }
 
 std::string_view text_of(transforms::Mode mode) {
-  return mode == transforms::Mode::mitm ? "mitm" : "sni-only";
+  constexpr std::string_view kTexts[] = {"mitm", "sni-only", "passthrough"};
+  return kTexts[static_cast<std::size_t>(mode)];
 }
 
 void append_id(LineWriter& out, std::uint64_t id) {

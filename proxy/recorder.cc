@@ -64,13 +64,13 @@ void Recorder::tunnel(const Arrival& arrival,
 void Recorder::pass_through(const Arrival& arrival,
                             const Ending& ending,
                             const Transfer& transfer,
+                            std::string_view host,
                             std::string_view server_name,
                             const transforms::Exchange& exchange) {
   Record record = make(ending, exchange);
   add(record, transfer);
-  record.host = server_name;
+  record.host = host;
   record.sni = server_name;
-  record.mode = transforms::Mode::sni_only;
   // Its group `tunnel` would say nothing that the record of the CONNECT does not.
   write(record, arrival);
 }

@@ -82,10 +82,11 @@ class Recorder {
               const Ending& ending,
               std::string_view target,
               const transforms::Exchange& exchange);
-  /// A session of opaque bytes to `server_name`.
+  /// A session of opaque bytes to `host`; `server_name`: the SNI in them.
   void pass_through(const Arrival& arrival,
                     const Ending& ending,
                     const Transfer& transfer,
+                    std::string_view host,
                     std::string_view server_name,
                     const transforms::Exchange& exchange);
   /// What is refused before policy, within the limit of records for each client address.

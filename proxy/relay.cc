@@ -7,9 +7,40 @@ namespace {
 
 enum class FlowStep { idle, moved, failed };
 
+/// Reads the beginning of a flow until it is judged.
+FirstBytes::Verdict hold(RelayFlow& flow, BufferPool& buffers) {
+  using Verdict = FirstBytes::Verdict;
+  while (true) {
+    const Verdict verdict = flow.first_bytes->judge(flow.buffer.view(), !flow.reading);
+    if (verdict != Verdict::wait) return verdict;
+    if (!flow.from->maybe_readable()) {
+      if (flow.buffer.empty()) flow.buffer.release();
+      flow.from->arm_read();
+      return Verdict::wait;
+    }
+    if (!flow.buffer.held()) flow.buffer = buffers.take(BufferPool::kSmall);
+    if (flow.buffer.space().empty()) flow.buffer.grow(BufferPool::kLarge);
+    const IoResult result = flow.from->read(flow.buffer.space());
+    if (result.status == Io::ok) {
+      flow.buffer.fill(result.size);
+    } else if (result.status == Io::eof) {
+      flow.reading = false;
+    } else if (result.status == Io::error) {
+      return Verdict::refuse;
+    }
+  }
+}
+
 /// Moves what can be moved in one direction now.
 FlowStep advance(RelayFlow& flow, BufferPool& buffers, bool sensitive) {
   FlowStep step = FlowStep::idle;
+  if (flow.first_bytes != nullptr) {
+    const FirstBytes::Verdict verdict = hold(flow, buffers);
+    if (verdict == FirstBytes::Verdict::wait) return step;
+    if (verdict == FirstBytes::Verdict::refuse) return FlowStep::failed;
+    flow.first_bytes = nullptr;
+    step = FlowStep::moved;
+  }
   while (true) {
     while (!flow.buffer.empty()) {
       const IoResult result = flow.to->write({flow.buffer.data(), flow.buffer.size()});
@@ -76,8 +107,12 @@ Task<std::string> relay(
     if (up.ended && down.ended) co_return std::string();
     if (!rules.half_close && (up.ended || down.ended)) co_return std::string();
     const bool waits_to_write = !up.buffer.empty() || !down.buffer.empty();
-    const bool one_ended = up.ended || down.ended;
-    if (one_ended && !std::exchange(end_timed, true)) {
+    const bool one_ended = (up.ended || down.ended) && rules.after_end.count() > 0;
+    const bool held = up.first_bytes != nullptr && !up.buffer.empty();
+    if (held) {
+      pause.set_deadline(up.first_bytes->deadline());
+      end_timed = false;
+    } else if (one_ended && !std::exchange(end_timed, true)) {
       pause.set_timeout(rules.after_end);
     } else if (!end_timed && waits_to_write) {
       if (first == FlowStep::moved || second == FlowStep::moved) pause.set_timeout(rules.stall);
@@ -85,6 +120,10 @@ Task<std::string> relay(
       pause.clear_deadline();
     }
     co_await pause;
+    if (pause.expired() && held) {
+      up.first_bytes->expire();
+      co_return "client to upstream failed";
+    }
     if (pause.expired()) co_return one_ended ? "" : "peer stalled";
     if (pause.worker().cut()) co_return "shutting down";
   }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string_view>
 
 #include "proxy/buffers.h"
 #include "proxy/connection.h"
@@ -9,19 +10,33 @@
 
 namespace iron::proxy {
 
+/// Judges the beginning of a flow before any of it is passed on.
+class FirstBytes {
+ public:
+  enum class Verdict { wait, pass, refuse };
+  virtual ~FirstBytes() = default;
+  /// `bytes`: all that came. `ended`: nothing more will; the verdict is not `wait` then.
+  virtual Verdict judge(std::string_view bytes, bool ended) = 0;
+  /// Until when to wait, once bytes have come.
+  virtual SteadyTime deadline() const = 0;
+  virtual void expire() = 0;  ///< the deadline passed, and the relay ends
+};
+
 /// One direction of a byte relay.
 struct RelayFlow {
   Connection* from = nullptr;
   Connection* to = nullptr;
-  Buffer buffer;            ///< may hold bytes already
-  std::uint64_t bytes = 0;  ///< written so far
-  bool ended = false;       ///< `from` ended and `to` was told
-  bool reading = true;      ///< `from` has not ended
+  Buffer buffer;                      ///< may hold bytes already
+  std::uint64_t bytes = 0;            ///< written so far
+  bool ended = false;                 ///< `from` ended and `to` was told
+  bool reading = true;                ///< `from` has not ended
+  FirstBytes* first_bytes = nullptr;  ///< of the first flow only; null once they were judged
 };
 
 struct RelayRules {
   bool half_close = true;  ///< the other direction goes on after an end
-  /// Both sides close this long after one side of a TLS connection ended.
+  /// Both sides close this long after one side of a TLS connection ended; 0: only at the other's
+  /// end.
   std::chrono::nanoseconds after_end = std::chrono::seconds(60);
   std::chrono::nanoseconds stall{};  ///< no progress while something waits to be written
   bool sensitive = false;            ///< what the upstream sends may hold a key: buffers are wiped

@@ -149,6 +149,7 @@ std::shared_ptr<Snapshot> Reloader::build(const policy::Config& loaded,
   config.proxy.max_request_body_bytes = loaded.proxy.max_request_body_bytes;
   config.proxy.max_response_body_bytes = loaded.proxy.max_response_body_bytes;
   config.proxy.upstream_response_header_timeout = loaded.proxy.upstream_response_header_timeout;
+  config.proxy.passthrough = loaded.proxy.passthrough;
   config.proxy.explain_denials = loaded.proxy.explain_denials;
   config.proxy.pin_tunnel_target = loaded.proxy.pin_tunnel_target;
   config.proxy.strict_paths = loaded.proxy.strict_paths;
@@ -167,6 +168,10 @@ std::shared_ptr<Snapshot> Reloader::build(const policy::Config& loaded,
   }
   next->deny_list =
       policy::DenyList(config.proxy.upstream_deny_cidrs, config.proxy.deny_special_addresses);
+  add_pass_through_warnings(config, warnings);
+  if (!config.tls.sni_only()) {
+    next->pass_through = policy::PassThroughList(config.proxy.passthrough);
+  }
   next->leaves = running_->leaves;
   next->server_tls = running_->server_tls;
   add_key_warnings(config, warnings);

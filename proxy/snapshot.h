@@ -6,6 +6,7 @@
 
 #include "policy/config.h"
 #include "policy/deny_list.h"
+#include "policy/pass_through.h"
 #include "proxy/head_parser.h"
 #include "tls/context.h"
 #include "tls/leaf.h"
@@ -18,6 +19,7 @@ namespace iron::proxy {
 struct Snapshot {
   policy::Config config;
   policy::DenyList deny_list;
+  policy::PassThroughList pass_through;  ///< empty in sni-only mode
   std::shared_ptr<const transforms::Pipeline> pipeline;
   /// The pipeline has a `secrets` transform: nothing that an upstream sends may be quoted in the
   /// log.

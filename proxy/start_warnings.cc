@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "policy/listen_address.h"
+#include "policy/rules.h"
 
 namespace iron::proxy {
 namespace {
@@ -86,6 +87,20 @@ void warn_of_unsupported_variables(Log& log) {
   std::sort(names.begin(), names.end());
   log.write(Level::warn, "not supported, ignored",
             {{"names", std::span<const std::string>(names)}});
+}
+
+void add_pass_through_warnings(const policy::Config& config,
+                               std::vector<policy::ConfigWarning>& warnings) {
+  const auto& entries = config.proxy.passthrough;
+  if (config.tls.sni_only() && !entries.empty()) {
+    warnings.push_back({"proxy.passthrough is ignored when tls.mode=sni-only", {}});
+  }
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const policy::PassThroughEntry& entry = entries[i];
+    if (entry.host.empty() || !policy::HostPattern(entry.host).useless()) continue;
+    const std::string key = "proxy.passthrough[" + std::to_string(i) + "].host";
+    warnings.push_back(policy::never_matches(config.path, entry.host_line, key, entry.host));
+  }
 }
 
 }  // namespace iron::proxy

@@ -20,4 +20,8 @@ void add_key_warnings(const policy::Config& config, std::vector<policy::ConfigWa
 /// not do. Their values are not looked at.
 void warn_of_unsupported_variables(Log& log);
 
+/// At a start and a reload: entries of `proxy.passthrough` that have no effect.
+void add_pass_through_warnings(const policy::Config& config,
+                               std::vector<policy::ConfigWarning>& warnings);
+
 }  // namespace iron::proxy

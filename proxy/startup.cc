@@ -203,6 +203,9 @@ void Startup::load() {
   }
   const auto& cidrs = config_.proxy.upstream_deny_cidrs;
   snapshot_->deny_list = policy::DenyList(cidrs, config_.proxy.deny_special_addresses);
+  if (!config_.tls.sni_only()) {
+    snapshot_->pass_through = policy::PassThroughList(config_.proxy.passthrough);
+  }
   if (!cidrs.empty()) {
     log_->write(Level::info, "upstream deny list active",
                 {{"cidrs", std::span<const std::string>(cidrs)}});
@@ -295,6 +298,7 @@ int Startup::run() {
     sockets_ = bind_all(config_);
     confine_files();
     add_start_warnings(config_, warnings_);
+    add_pass_through_warnings(config_, warnings_);
     load();
     make_server();
     try {

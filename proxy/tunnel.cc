@@ -22,6 +22,10 @@ TunnelProtocol tunnel_protocol(std::string_view first_bytes) {
 
 /// The first bytes inside a tunnel decide. True: HTTP is next, in the clear or under TLS.
 Task<bool> ClientSession::enter_tunnel() {
+  if (tunnel_->passes_through) {
+    co_await pass_tunnel_through(*this);
+    co_return false;
+  }
   const std::shared_ptr<const Snapshot> snapshot = worker_.snapshot();
   const bool arrived = co_await await_bytes(snapshot->config.proxy.limits.first_byte_timeout);
   if (!arrived) {

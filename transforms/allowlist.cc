@@ -58,7 +58,16 @@ Allowlist::Allowlist(const BuildContext& context) {
     rule.cidr = policy::parse_rule_cidr(cidr);
     add(std::move(rule));
   }
-  for (policy::Rule& rule : rules.build("allowlist")) add(std::move(rule));
+  std::vector<policy::Rule> built = rules.build("allowlist");
+  policy::Subject unseen;
+  unseen.method = "CONNECT";
+  for (std::size_t i = 0; i < built.size(); ++i) {
+    // The others admit a connection whether its requests are seen or not.
+    if (!built[i].admits(unseen)) {
+      context.risks.rule_of_requests(built[i], context.path + ".rules[" + std::to_string(i) + "]");
+    }
+    add(std::move(built[i]));
+  }
   index_.build();
   for (std::uint32_t id = 0; id < quiet.size(); ++id)
     quiet_.add(policy::HostPattern(quiet[id]), id);

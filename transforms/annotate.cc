@@ -78,6 +78,7 @@ Annotate::Annotate(const BuildContext& context) {
       throw ConfigError("annotate: " + where + ": at least one header is required");
     }
     groups_.push_back(groups[i].rules->build("annotate " + where));
+    note_rules(groups_.back(), context.path + "." + where, context.risks);
     for (const std::string& name : groups[i].headers) {
       if (!is_outside_field_set(name)) add(canonical_name(name), i);
     }

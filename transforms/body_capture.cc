@@ -37,6 +37,7 @@ BodyCaptureTransform::BodyCaptureTransform(const BuildContext& context) {
   block.finish();
   check_yaml(errors, kName);
   rules_ = rules.build(std::string(kName));
+  note_rules(rules_, context.path, context.risks);
   cap_ = static_cast<std::size_t>(cap > 0 ? cap : kDefaultCap);
 }
 

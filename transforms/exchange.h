@@ -15,7 +15,8 @@
 
 namespace iron::transforms {
 
-enum class Mode { mitm, sni_only };
+/// How much of a connection policy sees. `passthrough` (`proxy.passthrough`) is judged as sni_only.
+enum class Mode { mitm, sni_only, passthrough };
 
 /// `length` bytes at `begin` of what the client sent are replaced by `value`. The value lives as
 /// long as the pipeline that wrote the substitution; the exchange holds its snapshot.

@@ -48,6 +48,12 @@ HeaderAllowlist::HeaderAllowlist(const BuildContext& context) {
     }
   }
   rules_ = rules.build("header_allowlist");
+  note_rules(rules_, context.path, context.risks);
+  if (rules_.empty()) {
+    policy::Rule every;
+    every.host.emplace("*");
+    context.risks.rule_of_requests(every, context.path);
+  }
 }
 
 bool HeaderAllowlist::applies(const policy::Subject& subject) const {

@@ -34,7 +34,8 @@ void note_failure(Exchange& exchange,
 Pipeline::Pipeline(const policy::Config& config,
                    const Services& services,
                    std::vector<policy::ConfigWarning>& warnings) {
-  Risks risks;
+  Risks risks(config.tls.sni_only() ? policy::PassThroughList()
+                                    : policy::PassThroughList(config.proxy.passthrough));
   for (std::size_t i = 0; i < config.transforms.size(); ++i) {
     const policy::TransformConfig& entry = config.transforms[i];
     const BuildContext context{entry.config, "transforms[" + std::to_string(i) + "].config",

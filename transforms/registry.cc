@@ -45,6 +45,12 @@ std::unique_ptr<const Transform> make_transform(const std::string& name,
   throw ConfigError("unknown transform " + shown + ": unknown transform: " + shown);
 }
 
+void note_rules(const std::vector<policy::Rule>& rules, const std::string& path, Risks& risks) {
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    risks.rule_of_requests(rules[i], path + ".rules[" + std::to_string(i) + "]");
+  }
+}
+
 void check_yaml(const policy::YamlErrors& errors, std::string_view name) {
   if (errors.empty()) return;
   throw ConfigError("parsing " + std::string(name) + " config: " + errors.text());

@@ -30,6 +30,10 @@ struct BuildContext {
 std::unique_ptr<const Transform> make_transform(const std::string& name,
                                                 const BuildContext& context);
 
+/// Tells `risks` the rules of the block `path`, which have an effect only on requests that are
+/// seen.
+void note_rules(const std::vector<policy::Rule>& rules, const std::string& path, Risks& risks);
+
 /// Throws ConfigError `parsing NAME config: yaml: unmarshal errors:…` if there are errors.
 void check_yaml(const policy::YamlErrors& errors, std::string_view name);
 

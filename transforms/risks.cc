@@ -45,6 +45,12 @@ void Risks::allowlist(const std::vector<policy::Rule>& rules) {
 
 void Risks::secret_rule(const policy::Rule& rule, const std::string& key) {
   secret_rules_.emplace_back(rule, key);
+  rule_of_requests(rule, key);
+}
+
+void Risks::rule_of_requests(const policy::Rule& rule, const std::string& key) {
+  if (!pass_through_.touches(rule)) return;
+  add("the rule names hosts that proxy.passthrough relays unseen, where it has no effect", key);
 }
 
 bool Risks::covered(const policy::Rule& rule) const {

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "policy/pass_through.h"
 #include "policy/rules.h"
 #include "policy/warnings.h"
 
@@ -14,7 +15,13 @@ namespace iron::transforms {
 /// warning per reason, with all its keys.
 class Risks {
  public:
+  Risks() = default;
+  /// With the targets that are relayed without a look inside.
+  explicit Risks(policy::PassThroughList pass_through) : pass_through_(std::move(pass_through)) {}
+
   void add(std::string_view reason, std::string_view key);
+  /// A rule that has an effect only on requests that are seen.
+  void rule_of_requests(const policy::Rule& rule, const std::string& key);
   /// The hosts that an allowlist admits.
   void allowlist(const std::vector<policy::Rule>& rules);
   /// A rule that hands out a key; judged against the allowlist in report().
@@ -26,6 +33,7 @@ class Risks {
  private:
   bool covered(const policy::Rule& rule) const;
 
+  policy::PassThroughList pass_through_;
   std::vector<std::pair<std::string, std::string>> reasons_;  ///< reason, joined keys
   std::string first_clear_text_;
   std::size_t clear_texts_ = 0;

@@ -89,7 +89,7 @@ Secrets::End Secrets::guard(Exchange& exchange, const SecretEntry& entry) const 
 /// is not intercepted, so there it is `true`.
 bool Secrets::must_have_token(const SecretEntry& entry, Exchange& exchange) const {
   if (entry.require != Require::when_sent) return entry.require == Require::always;
-  if (exchange.mode == Mode::sni_only) return true;
+  if (exchange.mode != Mode::mitm) return true;
   return !exchange.tunnel_check && sends_credential(entry, exchange);
 }
 

@@ -7,6 +7,7 @@ set(policy_tests
     http_message_test.cc
     ip_address_test.cc
     json_writer_test.cc
+    pass_through_test.cc
     path_test.cc
     rules_test.cc
     secret_test.cc

@@ -17,6 +17,7 @@ set(proxy_tests
   head_limits_test.cc
   head_parser_test.cc
   header_rules_test.cc
+  hello_gate_test.cc
   hijacked_process_test.cc
   keep_alive_test.cc
   local_lookups_test.cc

@@ -45,6 +45,11 @@ DEFENCES = [
             ["test_listeners.HttpsPort.test_host_must_match_the_sni"]),
     Defence("pin_tunnel_target", [(HANDLER, "  if (config().proxy.pin_tunnel_target &&", "  if (!OFF && config().proxy.pin_tunnel_target &&")],
             ["test_safety.Pinned.test_only_the_tunnels_host_and_port"]),
+    Defence("hello_is_for_the_tunnel", [("proxy/hello_gate.cc", "  if (policy::fold_host(server_name_) != target_.host) {", "  if (!OFF && policy::fold_host(server_name_) != target_.host) {"),
+                                        ("proxy/hello_gate.cc", "return target_.literal ? Verdict", "return OFF || target_.literal ? Verdict")],
+            ["test_passthrough.Hellos.test_for_another_host", "test_passthrough.Hellos.test_without_a_name", "proxy_tests:HelloGate.JudgesTheFirstBytes"]),
+    Defence("unseen_is_judged_as_sni_only", [("proxy/connect.cc", "? transforms::Mode::passthrough", "? (OFF ? transforms::Mode::mitm : transforms::Mode::passthrough)")],
+            ["test_passthrough.Refused.test_policy_admits_as_in_sni_only_mode"]),
     Defence("each_request_is_judged", [
         (HANDLER, "    if (progress == Progress::rejected) {", "    static const void* passed = nullptr;\n    if (progress == Progress::rejected && !(OFF && passed == &session_)) {"),
         (HANDLER, "    break;\n  }\n  if (exchange().body.failed) {", "    passed = &session_;\n    break;\n  }\n  if (exchange().body.failed) {")],

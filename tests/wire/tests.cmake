@@ -22,6 +22,7 @@ set(wire_tests
   test_limits
   test_socks
   test_sni_only
+  test_passthrough
   test_dns
   test_lookups
   test_upstream

@@ -1,0 +1,99 @@
+#include "proxy/hello_gate.h"
+
+#include <gtest/gtest.h>
+#include <openssl/ssl.h>
+
+#include <string>
+
+namespace iron::proxy {
+namespace {
+
+using Verdict = FirstBytes::Verdict;
+
+/// What OpenSSL's client says first.
+std::string hello_for(const char* name) {
+  SSL_CTX* context = SSL_CTX_new(TLS_client_method());
+  SSL* ssl = SSL_new(context);
+  BIO* out = BIO_new(BIO_s_mem());
+  SSL_set_bio(ssl, BIO_new(BIO_s_mem()), out);
+  if (name != nullptr) SSL_set_tlsext_host_name(ssl, name);
+  SSL_connect(ssl);
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(out, &data);
+  std::string bytes(data, static_cast<std::size_t>(size));
+  SSL_free(ssl);
+  SSL_CTX_free(context);
+  return bytes;
+}
+
+policy::Authority target(const char* text) { return *policy::Authority::parse(text); }
+
+TEST(HelloGate, JudgesTheFirstBytes) {
+  const struct {
+    const char* target;
+    std::string bytes;
+    bool ended;
+    Verdict verdict;
+    const char* refusal;
+  } rows[] = {
+      {"a.test", "", false, Verdict::wait, ""},
+      {"a.test", "", true, Verdict::pass, ""},
+      {"a.test", "SSH-2.0-x\r\n", false, Verdict::pass, ""},
+      {"a.test", std::string("\0\0\0\x08", 4), false, Verdict::pass, ""},
+      {"a.test", "\x15\x03", false, Verdict::pass, ""},
+      {"a.test", "\x16", false, Verdict::wait, ""},
+      {"a.test", "\x16", true, Verdict::refuse, "malformed client hello"},
+      {"a.test", "\x16 no TLS at all", false, Verdict::refuse, "malformed client hello"},
+      {"a.test", hello_for("a.test"), false, Verdict::pass, ""},
+      {"a.test", hello_for("A.Test."), false, Verdict::pass, ""},
+      {"a.test", hello_for("b.test"), false, Verdict::refuse, "SNI is not the host of the tunnel"},
+      {"a.test", hello_for("x.a.test"), false, Verdict::refuse,
+       "SNI is not the host of the tunnel"},
+      {"a.test", hello_for("a.test:443"), false, Verdict::refuse,
+       "SNI is not the host of the tunnel"},
+      {"a.test", hello_for(nullptr), false, Verdict::refuse, "client hello missing sni"},
+      {"10.0.0.1", hello_for(nullptr), false, Verdict::pass, ""},
+      {"[::1]", hello_for(nullptr), false, Verdict::pass, ""},
+      {"10.0.0.1", hello_for("b.test"), false, Verdict::refuse,
+       "SNI is not the host of the tunnel"},
+  };
+  for (const auto& row : rows) {
+    const policy::Authority authority = target(row.target);
+    HelloGate gate(authority);
+    EXPECT_EQ(gate.judge(row.bytes, row.ended), row.verdict) << row.target << row.bytes.size();
+    EXPECT_EQ(gate.refusal(), row.refusal);
+  }
+}
+
+TEST(HelloGate, WaitsForTheWholeHelloUpToItsDeadline) {
+  const policy::Authority authority = target("a.test");
+  const std::string hello = hello_for("a.test");
+  HelloGate gate(authority);
+  EXPECT_EQ(gate.judge("", false), Verdict::wait);
+  EXPECT_EQ(gate.deadline(), SteadyTime::max());
+  const auto before = std::chrono::steady_clock::now();
+  for (std::size_t size = 1; size < hello.size(); ++size) {
+    ASSERT_EQ(gate.judge(std::string_view(hello).substr(0, size), false), Verdict::wait) << size;
+  }
+  EXPECT_GE(gate.deadline(), before + std::chrono::seconds(5));
+  EXPECT_LE(gate.deadline(), std::chrono::steady_clock::now() + std::chrono::seconds(5));
+  EXPECT_EQ(gate.judge(hello, false), Verdict::pass);
+  EXPECT_EQ(gate.server_name(), "a.test");
+}
+
+TEST(HelloGate, RefusesAHelloAboveItsLimit) {
+  const policy::Authority authority = target("a.test");
+  HelloGate gate(authority);
+  const std::string endless = std::string("\x16\x03\x01\x40\x00\x01\x00\xff\xff", 9);
+  EXPECT_EQ(gate.judge(endless + std::string(17000, '\0'), false), Verdict::refuse);
+}
+
+TEST(HelloGate, SaysThatItsTimeIsOver) {
+  const policy::Authority authority = target("a.test");
+  HelloGate gate(authority);
+  gate.expire();
+  EXPECT_EQ(gate.refusal(), "client hello is not complete after 5s");
+}
+
+}  // namespace
+}  // namespace iron::proxy
