@@ -115,7 +115,8 @@ TEST_F(RecorderTest, QuietRefusalsAreCountedAndNoNews) {
   exchange.quiet_refusal = true;
   recorder_->request(arrival(), {Action::reject, 403}, {}, "quiet.test", exchange);
   recorder_->tunnel(arrival(), {Action::reject, 403}, "quiet.test:443", exchange);
-  recorder_->pass_through(arrival(), {Action::reject, 403}, {}, "quiet.test", exchange);
+  recorder_->pass_through(arrival(), {Action::reject, 403}, {}, "quiet.test", "quiet.test",
+                          exchange);
   EXPECT_EQ(recorder_->quiet_refusals(), 3U);
   const std::string lines = written();
   EXPECT_THAT(lines, HasSubstr("loud.test"));
@@ -135,9 +136,11 @@ TEST_F(RecorderTest, ASessionPassedThroughCarriesNoTunnel) {
   transforms::Exchange exchange;
   Arrival from = arrival();
   from.tunnel = R"("tunnel":{})";
-  recorder_->pass_through(from, {}, {}, "up.test", exchange);
+  exchange.mode = transforms::Mode::passthrough;
+  recorder_->pass_through(from, {}, {}, "up.test:22", "up.test", exchange);
   const std::string line = written();
-  EXPECT_THAT(line, HasSubstr(R"("sni":"up.test","mode":"sni-only","action":"allow")"));
+  EXPECT_THAT(line, HasSubstr(R"("host":"up.test:22")"));
+  EXPECT_THAT(line, HasSubstr(R"("sni":"up.test","mode":"passthrough","action":"allow")"));
   EXPECT_THAT(line, Not(HasSubstr("tunnel")));
 }
 

@@ -34,7 +34,7 @@ DEFENCES = [
     Defence("require_tls", [("transforms/secrets.cc", "  return entry.require_tls && is_request", "  return !OFF && entry.require_tls && is_request")],
             ["test_safety.TlsOnly.test_no_key_in_clear_text", "transforms_tests:SecretsJudge.RequireTls*"]),
     Defence("require_when_sent", [
-        ("transforms/secrets.cc", "  if (exchange.mode == Mode::sni_only) return true;", "  if (exchange.mode == Mode::sni_only) return !OFF;"),
+        ("transforms/secrets.cc", "  if (exchange.mode != Mode::mitm) return true;", "  if (exchange.mode != Mode::mitm) return !OFF;"),
         ("transforms/secrets.cc", "  return !exchange.tunnel_check && sends_credential(entry, exchange);",
          "  return !OFF && !exchange.tunnel_check && sends_credential(entry, exchange);")],
         ["test_field_secrets.WhenSent.test_git_with_a_foreign_credential_is_refused", "test_field_secrets.WhenSent.test_in_sni_only_mode_it_is_true",
