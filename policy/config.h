@@ -47,6 +47,7 @@ struct Limits {
   Duration request_head_timeout = std::chrono::seconds(20);
   Duration idle_timeout = std::chrono::minutes(5);
   Duration stall_timeout = std::chrono::seconds(60);
+  Duration quiet_timeout = std::chrono::hours(1);
   std::int64_t body_budget_bytes = 268435456;
   friend bool operator==(const Limits&, const Limits&) = default;
 };

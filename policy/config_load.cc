@@ -172,6 +172,7 @@ class FileReader {
     read_duration(block, "request_head_timeout", limits.request_head_timeout);
     read_duration(block, "idle_timeout", limits.idle_timeout);
     read_duration(block, "stall_timeout", limits.stall_timeout);
+    read_duration(block, "quiet_timeout", limits.quiet_timeout);
     block.integer("body_budget_bytes", limits.body_budget_bytes, "int");
     block.finish();
   }
@@ -347,6 +348,7 @@ void apply_defaults(Config& config) {
   zero_is(limits.request_head_timeout, standard.proxy.limits.request_head_timeout);
   zero_is(limits.idle_timeout, standard.proxy.limits.idle_timeout);
   zero_is(limits.stall_timeout, standard.proxy.limits.stall_timeout);
+  zero_is(limits.quiet_timeout, standard.proxy.limits.quiet_timeout);
   zero_is(limits.body_budget_bytes, standard.proxy.limits.body_budget_bytes);
   empty_is(config.tls.mode, standard.tls.mode);
   zero_is(config.tls.cert_cache_size, standard.tls.cert_cache_size);

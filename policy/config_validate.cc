@@ -66,6 +66,7 @@ void check_limits(const Limits& limits) {
   positive("proxy.limits.request_head_timeout", limits.request_head_timeout);
   positive("proxy.limits.idle_timeout", limits.idle_timeout);
   positive("proxy.limits.stall_timeout", limits.stall_timeout);
+  positive("proxy.limits.quiet_timeout", limits.quiet_timeout);
   positive("proxy.limits.body_budget_bytes", limits.body_budget_bytes);
 }
 
@@ -100,6 +101,7 @@ void compare_limits(Difference& difference, const Limits& a, const Limits& b) {
   IRON_COMPARE(request_head_timeout);
   IRON_COMPARE(idle_timeout);
   IRON_COMPARE(stall_timeout);
+  IRON_COMPARE(quiet_timeout);
   IRON_COMPARE(body_budget_bytes);
 #undef IRON_COMPARE
 }

@@ -12,7 +12,8 @@ enum class Fault {
   client_gone,     ///< the client left: nothing is answered, action `client_cancel`
   body_too_large,  ///< a body that must be read whole is above its limit: 413 or 502
   no_budget,       ///< all memory for bodies is in use: 503
-  bad_request,     ///< the client broke the framing in mid-body: 400 or close
+  bad_request,     ///< the client broke the framing in mid-body: 400
+  client_silent,   ///< the client sent no more of its body in time: closed, action `error`
   header_timeout,  ///< the upstream gave no head in time: 502, and the client may be told so
 };
 

@@ -24,17 +24,24 @@ constexpr std::size_t kFilteredBytes = BufferPool::kLarge;
 /// still become a 502.
 constexpr auto kWithhold = std::chrono::milliseconds(5);
 
-bool is_event_stream(const Response& response) {
-  const Field* type = response.headers.find("Content-Type");
-  return type != nullptr && type->value.substr(0, 17) == "text/event-stream";
-}
-
 void append_chunk_size(std::string& out, std::size_t size) {
   char digits[16];
   out.append(digits, std::to_chars(digits, digits + sizeof digits, size, 16).ptr).append("\r\n");
 }
 
+bool is_type(std::string_view value, std::string_view type) {
+  if (!iequals(value.substr(0, type.size()), type)) return false;
+  const std::string_view rest = value.substr(type.size());
+  return rest.empty() || std::string_view("; \t+,").find(rest.front()) != rest.npos;
+}
+
 }  // namespace
+
+bool may_be_silent(const Headers& headers) {
+  const Field* type = headers.find("Content-Type");
+  return type != nullptr &&
+         (is_type(type->value, "text/event-stream") || is_type(type->value, "application/grpc"));
+}
 
 /// How the body is delimited towards the client (RFC 9112 section 6), and whether the connection
 /// can go on.
@@ -63,12 +70,10 @@ void AnswerRelay::plan(const BodyFraming& framing) {
   body_ = BodyReader(framing, ChunkLines::of_origin);
   keep_trailers_ = client_.te_trailers && chunking_ && framing.kind == BodyFraming::Kind::chunked;
   if (keep_trailers_) body_.keep_trailers();
-  events_ = is_event_stream(response);
   const HopByHop connection = read_connection(response.headers);
-  outcome_.upstream_reusable = framing.kind != BodyFraming::Kind::until_close &&
-                               !connection.close &&
-                               (response.minor_version == 1 || connection.keep_alive);
-  outcome_.client_reusable = client_.keep_alive;
+  upstream_reusable_ = framing.kind != BodyFraming::Kind::until_close && !connection.close &&
+                       (response.minor_version == 1 || connection.keep_alive);
+  client_reusable_ = client_.keep_alive;
 }
 
 void AnswerRelay::write_head() {
@@ -83,50 +88,51 @@ void AnswerRelay::write_head() {
   reply_.input.consume(reply_.head_size);
 }
 
-Task<AnswerRelay::Outcome> AnswerRelay::run(const BodyFraming& framing,
-                                            const std::function<void(std::uint64_t)>& complete) {
+AnswerRelay::AnswerRelay(ClientSession& session,
+                         UpstreamConnection& upstream,
+                         RequestState& state,
+                         Reply& reply,
+                         const BodyFraming& framing,
+                         const Client& client)
+    : session_(session),
+      upstream_(upstream),
+      state_(state),
+      reply_(reply),
+      client_(client),
+      out_(state.answer_head) {
   plan(framing);
   write_head();
-  co_await relay_body(complete);
-  if (bulk_) upstream_.connection.stream().set_bulk(false);
-  if (!reply_.input.empty()) outcome_.upstream_reusable = false;  // bytes that belong to no answer
-  if (!outcome_.problem.empty() && !outcome_.begun) {
-    wipe({out_.data(), out_.size()});
-    out_.clear();
-  } else if (!outcome_.problem.empty()) {
-    // What the client has must not look whole where only the end of the connection says so.
-    if (framing_ == ClientFraming::close) session_.client().stream().reset_on_close();
-    session_.client().stream().abandon();
-  }
-  co_return std::move(outcome_);
+  const bool may_cut = client_.scrub != nullptr && client_.scrub->may_cut();
+  if (may_cut) withhold_until_ = std::chrono::steady_clock::now() + kWithhold;
 }
 
-Task<void> AnswerRelay::relay_body(const std::function<void(std::uint64_t)>& complete) {
-  if (client_.scrub != nullptr) withhold_until_ = std::chrono::steady_clock::now() + kWithhold;
-  while (true) {
+AnswerRelay::~AnswerRelay() = default;
+
+void AnswerRelay::end_bulk() {
+  if (std::exchange(bulk_, false)) upstream_.connection.stream().set_bulk(false);
+}
+
+AnswerRelay::Step AnswerRelay::advance(std::size_t& moved) {
+  Buffer& input = reply_.input;
+  if (!std::exchange(gathered_, true)) {
     const bool good = client_.scrub == nullptr ? gather() : gather_filtered();
-    if (!good) {
-      if (!outcome_.refused) fail_with("invalid byte in chunk length");
-      co_return;
-    }
-    if (finished()) complete(outcome_.bytes);
-    if (!withholds()) {
-      const bool flushed = co_await flush();
-      if (!flushed) {
-        fail_with("write: broken pipe");
-        co_return;
-      }
-    }
-    if (finished()) co_return;
-    if (!reply_.input.empty()) continue;
-    settle_in_bulk();
-    Step step = read_step();
-    while (step == Step::blocked) {
-      step = co_await wait();
-      if (step == Step::moved) step = read_step();
-    }
-    if (step == Step::failed) co_return;
+    if (!good) return refused_ ? Step::failed : fail_with("invalid byte in chunk length");
+    if (finished() && !std::exchange(told_ready_, true)) return Step::last_bytes_ready;
   }
+  if (withheld_until() == SteadyTime::max()) {
+    begun_ = true;
+    const Step written = write_step(moved);
+    if (written != Step::moved) return written;
+    if (finished()) return Step::complete;
+    if (!input.empty()) {
+      gathered_ = false;
+      return Step::moved;
+    }
+  }
+  settle_in_bulk();
+  const Step read = read_step(moved);
+  if (read == Step::moved) gathered_ = false;
+  return read;
 }
 
 /// Takes what the buffer holds out of its framing. False when the framing is broken.
@@ -137,7 +143,7 @@ bool AnswerRelay::gather() {
     const BodyReader::Piece piece = body_.next(input.view());
     straight_ = piece.data;
     straight_consumed_ = piece.consumed;
-    outcome_.bytes += piece.data.size();
+    bytes_ += piece.data.size();
     return !piece.fault;
   }
   while (!input.empty() && !body_.done()) {
@@ -148,7 +154,7 @@ bool AnswerRelay::gather() {
       if (chunking_) append_chunk_size(out_, piece.data.size());
       out_.append(piece.data);
       if (chunking_) out_.append("\r\n");
-      outcome_.bytes += piece.data.size();
+      bytes_ += piece.data.size();
     }
     input.consume(piece.consumed);
   }
@@ -173,7 +179,7 @@ bool AnswerRelay::gather_filtered() {
     if (chunking_) append_chunk_size(out_, filtered_.size());
     out_.append(filtered_);
     if (chunking_) out_.append("\r\n");
-    outcome_.bytes += filtered_.size();
+    bytes_ += filtered_.size();
     filtered_.clear();
   }
   if (last && chunking_) {
@@ -203,75 +209,93 @@ bool AnswerRelay::filter_pieces() {
 
 bool AnswerRelay::refuse(const Error& why) {
   fail_with(why.text);
-  outcome_.refused = true;
+  refused_ = true;
   return false;
 }
 
-/// Whether an answer that may still have to be cut waits to begin.
-bool AnswerRelay::withholds() const {
-  return client_.scrub != nullptr && client_.scrub->may_cut() && !outcome_.begun && !finished() &&
-         out_.size() < kFilteredBytes && std::chrono::steady_clock::now() < withhold_until_;
+/// An answer that may still have to be cut waits to begin.
+SteadyTime AnswerRelay::withheld_until() const {
+  const bool waits = withhold_until_ != SteadyTime::max() && !begun_ && !finished() &&
+                     out_.size() < kFilteredBytes &&
+                     std::chrono::steady_clock::now() < withhold_until_;
+  return waits ? withhold_until_ : SteadyTime::max();
 }
 
-Task<bool> AnswerRelay::flush() {
-  outcome_.begun = true;
-  if (!out_.empty()) {
-    const bool sent = co_await session_.send(out_);
+AnswerRelay::Step AnswerRelay::write_step(std::size_t& moved) {
+  while (has_pending()) {
+    const bool composed = out_sent_ < out_.size();
+    const std::string_view bytes = composed ? std::string_view(out_).substr(out_sent_) : straight_;
+    const IoResult result = session_.client().write(bytes);
+    if (result.status == Io::want_write || result.status == Io::want_read) {
+      return Step::blocked_client;
+    }
+    if (result.status != Io::ok) return fail_with("write: broken pipe");
+    moved += result.size;
+    if (!composed) {
+      straight_.remove_prefix(result.size);
+      continue;
+    }
+    out_sent_ += result.size;
+    if (out_sent_ < out_.size()) continue;
     if (client_.sensitive) wipe({out_.data(), out_.size()});
     out_.clear();
-    if (!sent) co_return false;
-  }
-  if (!straight_.empty()) {
-    const bool sent = co_await session_.send(straight_);
-    straight_ = {};
-    if (!sent) co_return false;
+    out_sent_ = 0;
   }
   reply_.input.consume(std::exchange(straight_consumed_, 0));
-  co_return true;
+  return Step::moved;
 }
 
 /// A body that turns out large gets a large block, and record plaintext is wiped at its end only.
 void AnswerRelay::settle_in_bulk() {
   Buffer& input = reply_.input;
-  if (!bulk_ && outcome_.bytes > kBulkBytes) {
+  if (!bulk_ && bytes_ > kBulkBytes) {
     bulk_ = upstream_.connection.stream().set_bulk(true);
   }
-  if (input.empty() && input.capacity() < BufferPool::kLarge &&
-      outcome_.bytes >= BufferPool::kSmall) {
+  if (input.empty() && input.capacity() < BufferPool::kLarge && bytes_ >= BufferPool::kSmall) {
     input.release();  // the next read takes a large block
   }
 }
 
 AnswerRelay::Step AnswerRelay::fail_with(std::string_view problem) {
-  outcome_.problem = problem;
-  outcome_.upstream_reusable = outcome_.client_reusable = false;
+  problem_ = problem;
+  upstream_reusable_ = client_reusable_ = false;
+  if (!begun_) {
+    wipe({out_.data(), out_.size()});
+    out_.clear();
+    out_sent_ = 0;
+    return Step::failed;
+  }
+  // What the client has must not look whole where only the end of the connection says so.
+  if (framing_ == ClientFraming::close) session_.client().stream().reset_on_close();
+  session_.client().stream().abandon();
   return Step::failed;
 }
 
+void AnswerRelay::cut(std::string_view problem) { fail_with(problem); }
+
 /// Gathers what the upstream has sent: several records leave in one write.
-AnswerRelay::Step AnswerRelay::read_step() {
+AnswerRelay::Step AnswerRelay::read_step(std::size_t& moved) {
   Buffer& input = reply_.input;
   if (!upstream_.connection.maybe_readable()) {
     if (input.held() && input.empty()) input.release();  // the wait may be long
     upstream_.connection.arm_read();
-    return Step::blocked;
+    return Step::blocked_upstream;
   }
   if (!input.held()) {
-    input = session_.worker().buffers().take(
-        outcome_.bytes >= BufferPool::kSmall ? BufferPool::kLarge : BufferPool::kSmall);
+    input = session_.worker().buffers().take(bytes_ >= BufferPool::kSmall ? BufferPool::kLarge
+                                                                          : BufferPool::kSmall);
     if (client_.sensitive) input.set_sensitive();
   }
   input.compact();
-  Step step = Step::blocked;
+  const std::size_t before = input.size();
   while (!input.space().empty()) {
     const IoResult got = upstream_.connection.read(input.space());
     if (got.status == Io::ok) {
       input.fill(got.size);
-      step = Step::moved;
       continue;
     }
-    if (step == Step::moved) break;  // an end is seen again at the next read
-    if (got.status == Io::eof && body_.finish_at_eof()) return Step::ended;
+    if (input.size() > before) break;  // an end is seen again at the next read
+    if (got.status == Io::eof && body_.finish_at_eof()) return Step::moved;
     if (got.status == Io::eof) return fail_with("unexpected EOF");
     if (got.status == Io::error) {
       const std::optional<int> alert = upstream_.connection.stream().alert();
@@ -279,28 +303,8 @@ AnswerRelay::Step AnswerRelay::read_step() {
     }
     break;
   }
-  return step;
-}
-
-Task<AnswerRelay::Step> AnswerRelay::wait() {
-  if (session_.poll_client() == ClientSession::ClientState::gone)
-    co_return fail_with("client gone");
-  Pause& pause = session_.pause();
-  const bool withheld = client_.scrub != nullptr && !outcome_.begun;
-  if (withheld) {
-    pause.set_deadline(withhold_until_);
-  } else if (!events_) {
-    pause.set_timeout(client_.stall_timeout);
-  }
-  co_await pause;
-  if (session_.worker().cut()) co_return fail_with("shutting down");
-  if (withheld && pause.expired()) {
-    pause.clear_deadline();
-    co_return Step::due;
-  }
-  if (pause.expired()) co_return fail_with("upstream stalled");
-  pause.clear_deadline();
-  co_return Step::moved;
+  moved += input.size() - before;
+  return input.size() > before ? Step::moved : Step::blocked_upstream;
 }
 
 }  // namespace iron::proxy

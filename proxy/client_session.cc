@@ -17,8 +17,6 @@
 namespace iron::proxy {
 namespace {
 constexpr auto kHalfCloseGrace = std::chrono::seconds(5);
-constexpr auto kLinger = std::chrono::seconds(2);
-constexpr std::size_t kLingerBytes = 256 * 1024;
 constexpr char kSocks5 = 5;
 }  // namespace
 
@@ -219,20 +217,6 @@ Task<bool> ClientSession::send(std::string_view bytes) {
   const policy::Duration stall = worker_.snapshot()->config.proxy.limits.stall_timeout;
   const bool sent = co_await write_all(client_, pause_, bytes, stall);
   co_return sent;
-}
-
-Task<void> ClientSession::linger() {
-  co_await recorded_;
-  client_.stream().end_writing();
-  pause_.set_timeout(kLinger);
-  if (!input_.held()) input_ = worker_.buffers().take(BufferPool::kSmall);
-  std::size_t dropped = 0;
-  while (dropped < kLingerBytes) {
-    input_.clear();
-    const IoResult result = co_await read_some(client_, pause_, input_.space());
-    if (result.status != Io::ok) break;
-    dropped += result.size;
-  }
 }
 
 ClientSession::ClientState ClientSession::poll_client() {

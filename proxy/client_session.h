@@ -76,8 +76,9 @@ class ClientSession final : public Abandonment, public LongSleep {
   Task<bool> send(std::string_view bytes);
   /// To be awaited before anything tells the client that an answer is over, unless send() does.
   RecordBatch::Wait& recorded() { return recorded_; }
-  /// Ends our side and reads what is on its way, so that a last answer is not destroyed by a reset.
-  Task<void> linger();
+  /// Ends our side and throws away what the client still sends, so that no reset overtakes the last
+  /// answer; within the bounds of CloseClock and ClosesUnderWay (closing.h). Holds no memory.
+  Task<void> linger(CloseClock::After after = CloseClock::After::answer);
 
   /// What the client's side did while an answer is awaited or written.
   enum class ClientState { present, half_closed, gone };

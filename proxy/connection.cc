@@ -30,6 +30,10 @@ IoResult Connection::read(std::span<char> into) {
 
 IoResult Connection::write(std::span<const char> bytes) { return settle(stream_.write(bytes)); }
 
+Io Connection::finish_writing() { return settle({stream_.finish_writing()}).status; }
+
+IoResult Connection::discard() { return settle(stream_.discard()); }
+
 IoResult Connection::handshake() {
   const IoResult result = settle(stream_.handshake());
   // The handshake took everything the socket had; what is left is in OpenSSL's buffer.

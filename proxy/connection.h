@@ -25,6 +25,10 @@ class Connection {
   /// when the loop has not announced anything.
   IoResult read(std::span<char> into);
   IoResult write(std::span<const char> bytes);
+  /// Ends our side for good; arms the wait for what has not left yet.
+  Io finish_writing();
+  /// tls::Stream::discard(); arms the wait when there is nothing.
+  IoResult discard();
   /// One handshake step; arms what it waits for.
   IoResult handshake();
   /// Whether read() would try.

@@ -3,11 +3,14 @@
 
 #include "proxy/answer_relay.h"
 #include "proxy/connection_login.h"
+#include "proxy/delivery.h"
 #include "proxy/request_handler.h"
 #include "proxy/worker.h"
 
 namespace iron::proxy {
 namespace {
+
+constexpr policy::Duration kNoLimit = policy::Duration::max();
 
 bool idempotent(std::string_view method) {
   static constexpr std::array<std::string_view, 6> kMethods = {"GET",   "HEAD",   "OPTIONS",
@@ -65,19 +68,22 @@ bool RequestHandler::compose(Upload& upload) {
   return head.connection_login;
 }
 
-Task<Result<void>> RequestHandler::exchange_heads(UpstreamConnection& upstream, Reply& reply) {
+Task<Result<void>> RequestHandler::exchange_heads(UpstreamConnection& upstream,
+                                                  Upload& upload,
+                                                  Reply& reply) {
   upstream.connection.set_pause(&pause());
   upstream.set_user(session_.upstream_slot());
   if (!body_.done()) {
     const bool continued = co_await send_continue();
     if (!continued) co_return fail("client gone", Fault::client_gone);
   }
-  Upload upload(session_, body_, request_bytes_);
   const bool login = compose(upload);
   if (login || hop_by_hop_.connection_login) upstream.belong_to_client();
   RoundTrip::Rules rules;
   rules.header_timeout = config().proxy.upstream_response_header_timeout;
   rules.stall_timeout = config().proxy.limits.stall_timeout;
+  rules.quiet_timeout =
+      may_be_silent(exchange().request.headers) ? kNoLimit : config().proxy.limits.quiet_timeout;
   rules.relay_interim = exchange().request.minor_version == 1;
   rules.relay_continue = !continue_sent_;
   rules.sensitive = sensitive();
@@ -134,7 +140,25 @@ Task<bool> RequestHandler::send_on() {
   co_return keep;
 }
 
+/// What has come of the body can be seen to be broken before anybody is dialled for it.
+bool RequestHandler::body_is_broken() const {
+  if (framing_.kind != BodyFraming::Kind::chunked) return false;
+  BodyReader ahead = body_;
+  std::string_view input = session_.input().view();
+  while (!ahead.done()) {
+    const BodyReader::Piece piece = ahead.next(input);
+    if (piece.fault) return true;
+    if (piece.consumed == 0) return false;
+    input.remove_prefix(piece.consumed);
+  }
+  return false;
+}
+
 Task<bool> RequestHandler::forward() {
+  if (body_is_broken()) {
+    const bool keep = co_await answer_failure(fail(std::string(kMalformed), Fault::bad_request));
+    co_return keep;
+  }
   const auto began = std::chrono::steady_clock::now();
   for (const Source source : {Source::pool_or_dial, Source::dial}) {
     Result<UpstreamPtr> upstream = co_await acquire(source);
@@ -143,12 +167,14 @@ Task<bool> RequestHandler::forward() {
       co_return keep;
     }
     Reply reply(fault_text());
-    const Result<void> done = co_await exchange_heads(**upstream, reply);
+    Upload upload(session_, body_, request_bytes_);
+    const Result<void> done = co_await exchange_heads(**upstream, upload, reply);
     if (done.has_value()) {
       upstream_ns_ = (std::chrono::steady_clock::now() - began).count();
-      const bool keep = co_await deliver(std::move(*upstream), reply);
+      const bool keep = co_await deliver(std::move(*upstream), upload, reply);
       co_return keep;
     }
+    upload.stop();
     const bool again = (*upstream)->reused && repeatable() && !reply.first_byte &&
                        !reply.timed_out && done.error().fault == Fault::other;
     if (again) continue;
@@ -168,66 +194,96 @@ void RequestHandler::release(UpstreamPtr upstream) {
   }
 }
 
-/// Judges the answer's head, relays it, and brings both connections to their next state.
-Task<bool> RequestHandler::deliver(UpstreamPtr upstream, Reply& reply) {
+/// Why the answer whose head came must not reach the client; empty: it may.
+std::string RequestHandler::judge_answer(const ResponseChecks& checks) {
   Response& response = state_->response;
-  if (offers_connection_login(response)) upstream->belong_to_client();
-  const ResponseChecks checks = check_response(response, exchange().request.method, fault_text());
-  std::string refused = checks.error;
-  if (refused.empty() && response.status == 101) refused = "unexpected 101 Switching Protocols";
-  if (refused.empty() && scrub_ != nullptr) {
+  if (!checks.error.empty()) return checks.error;
+  if (response.status == 101) return "unexpected 101 Switching Protocols";
+  if (scrub_ != nullptr) {
     const Result<void> clean = scrub_->begin(response, checks.framing);
-    if (clean.has_error()) refused = clean.error().text;
+    if (clean.has_error()) return clean.error().text;
   }
-  if (refused.empty()) {
-    exchange().response = &response;
-    if (snapshot_->pipeline->run_response(exchange()) == transforms::Pipeline::Progress::failed) {
-      refused = exchange().error;
-    }
-    exchange().response = nullptr;
-  }
+  exchange().response = &response;
+  const auto progress = snapshot_->pipeline->run_response(exchange());
+  exchange().response = nullptr;
+  return progress == transforms::Pipeline::Progress::failed ? exchange().error : std::string();
+}
+
+/// Relays the answer whose head came, and brings both connections to their next state.
+Task<bool> RequestHandler::deliver(UpstreamPtr upstream, Upload& upload, Reply& reply) {
+  if (offers_connection_login(state_->response)) upstream->belong_to_client();
+  const ResponseChecks checks =
+      check_response(state_->response, exchange().request.method, fault_text());
+  std::string refused = judge_answer(checks);
   if (!refused.empty()) {
+    upload.stop();
     upstream.reset();
     const bool keep = co_await answer_failure(fail(std::move(refused)));
     co_return keep;
   }
   AnswerRelay::Client client;
   client.minor_version = exchange().request.minor_version;
-  client.keep_alive = !wants_close() && !body_will_be_dropped();
+  // Only an answer that is here in full is known to leave a part of the body unread.
+  const bool whole =
+      BodyReader(checks.framing, ChunkLines::of_origin).completes_with(reply.input.view().substr(reply.head_size));
+  client.keep_alive = !wants_close() && !(whole && body_will_be_dropped());
   client.te_trailers = hop_by_hop_.te_trailers;
   client.sensitive = sensitive();
   client.scrub = scrub_.get();
-  client.stall_timeout = config().proxy.limits.stall_timeout;
-  AnswerRelay relay(session_, *upstream, *state_, reply, client);
+  const policy::Limits& limits = config().proxy.limits;
+  const bool patient =
+      may_be_silent(state_->response.headers) || may_be_silent(exchange().request.headers);
+  AnswerRelay relay(session_, *upstream, *state_, reply, checks.framing, client);
+  Delivery delivery(session_, *upstream, upload, relay, reply,
+                    Silence(limits.stall_timeout, patient ? kNoLimit : limits.quiet_timeout));
+  Delivery::State state = co_await delivery.run();
   bool recorded = false;
-  const std::function<void(std::uint64_t)> record = [this, &recorded,
-                                                     &response](std::uint64_t bytes) {
-    response_bytes_ = bytes;
-    write_record(Action::allow, response.status, {});
+  if (state == Delivery::State::last_bytes_ready) {
+    response_bytes_ = relay.bytes();
+    write_record(Action::allow, state_->response.status, {});
     recorded = true;
-  };
-  const AnswerRelay::Outcome outcome = co_await relay.run(checks.framing, record);
-  if (!outcome.problem.empty() && !outcome.begun) {
-    upstream.reset();
-    const bool keep = co_await answer_failure(fail(outcome.problem));
-    co_return keep;
+    co_await session_.recorded();
+    state = co_await delivery.run();
   }
-  if (!outcome.problem.empty()) {
-    worker_.services().log.write(Level::warn, "response body copy error",
-                                 {{"error", outcome.problem}});
-    response_bytes_ = outcome.bytes;
-    if (outcome.refused) {
-      write_record(Action::error, response.status, outcome.problem);
-    } else if (!recorded) {
-      record(outcome.bytes);
+  pause().clear_deadline();
+  upload.stop();
+  relay.end_bulk();
+  if (state == Delivery::State::failed) {
+    upstream.reset();
+    if (!relay.begun()) {
+      const Fault fault = delivery.client_fault() ? Fault::bad_request : Fault::other;
+      const bool keep = co_await answer_failure(fail(relay.problem(), fault));
+      co_return keep;
     }
+    record_cut(relay, delivery, recorded);
     co_return false;
   }
-  if (outcome.upstream_reusable && reply.upload_done) release(std::move(upstream));
+  const bool pooled = relay.upstream_reusable() && reply.upload_done;
+  if (pooled) release(std::move(upstream));
   upstream.reset();
-  if (body_.done()) co_return outcome.client_reusable;
-  const bool keep = co_await finish_request_body(!outcome.client_reusable);
+  if (body_.done() && relay.client_reusable()) co_return true;
+  const bool keep =
+      co_await finish_request_body(!relay.client_reusable() || body_will_be_dropped());
   co_return keep;
+}
+
+/// The client has a part of an answer that does not go on.
+void RequestHandler::record_cut(const AnswerRelay& relay, const Delivery& delivery, bool recorded) {
+  const int status = state_->response.status;
+  // The client of an event stream leaves when it has seen enough.
+  const bool at_rest = delivery.left_at_rest() && may_be_silent(state_->response.headers);
+  if (!at_rest) {
+    const std::string id = record_id_text(record_id());
+    worker_.services().log.write(Level::warn, "response body copy error",
+                                 {{"error", relay.problem()}, {"host", host_text_}, {"id", id}});
+  }
+  response_bytes_ = relay.bytes();
+  const bool says_why = delivery.silent() || delivery.client_fault();
+  if (relay.refused()) {
+    write_record(Action::error, status, relay.problem());
+  } else if (!recorded) {
+    write_record(Action::allow, status, says_why ? std::string_view(relay.problem()) : "");
+  }
 }
 
 }  // namespace iron::proxy

@@ -195,7 +195,10 @@ Task<Next> serve_one(ClientSession& session) {
   RequestHandler handler(session, std::move(state), std::move(head), checks);
   good = co_await handler.run();
   session.pause().yield_to_drain(true);
-  co_return good && !session.worker().draining() ? Next::request : Next::close;
+  if (!good) co_return Next::close;
+  if (!session.worker().draining()) co_return Next::request;
+  co_await session.linger();
+  co_return Next::close;
 }
 
 }  // namespace
@@ -241,6 +244,10 @@ Task<bool> serve_http(ClientSession& session) {
     arrived = co_await await_next_request(session, silence);
   }
   if (next == Next::tunnel) co_return true;
+  // A reset would destroy what is on its way of the last answer.
+  if (!arrived && !session.client().stream().all_acknowledged()) {
+    co_await session.linger(CloseClock::After::idling);
+  }
   co_await session.recorded();
   if (session.over_tls() && !session.client().stream().abandoned()) {
     session.client().stream().end_writing();

@@ -42,12 +42,18 @@ class IntrusiveList {
     ListNode* next = static_cast<const ListNode&>(element).next_;
     return next == &head_ ? nullptr : static_cast<T*>(next);
   }
-  void push_front(T& element) { insert(element, head_, *head_.next_); }
-  void push_back(T& element) { insert(element, *head_.previous_, head_); }
+  /// An element of this or another list is moved.
+  void push_front(T& element) {
+    element.unlink();
+    insert(element, head_, *head_.next_);
+  }
+  void push_back(T& element) {
+    element.unlink();
+    insert(element, *head_.previous_, head_);
+  }
 
  private:
   static void insert(ListNode& node, ListNode& before, ListNode& after) {
-    node.unlink();
     node.previous_ = &before;
     node.next_ = &after;
     before.next_ = &node;

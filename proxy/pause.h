@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <coroutine>
+#include <cstddef>
 #include <utility>
 
 #include "proxy/intrusive_list.h"
@@ -47,6 +48,9 @@ class Pause : public ListNode {
   void yield_to_drain(bool yields) { yields_to_drain_ = yields; }
   bool yields_to_drain() const { return yields_to_drain_; }
   void set_long_sleep(LongSleep* listener) { long_sleep_ = listener; }
+  /// To be awaited next: the sleep ends when the others of the worker have had their turn, or when
+  /// something else wakes the sleeper before.
+  Pause& pass_turn();
   Worker& worker() const { return worker_; }
 
  private:
@@ -59,6 +63,27 @@ class Pause : public ListNode {
   bool signalled_ = false;
   bool expired_ = false;
   bool yields_to_drain_ = false;
+};
+
+/// How much one session may move before the others of its worker have their turn: two peers that
+/// are both fast would keep it for themselves.
+class Turn {
+ public:
+  void moved(std::size_t bytes) {
+    bytes_ += bytes;
+    ++steps_;
+  }
+  bool over() const { return bytes_ >= kBytes || steps_ >= kSteps; }
+  void begin() {
+    bytes_ = 0;
+    steps_ = 0;
+  }
+
+ private:
+  static constexpr std::size_t kBytes = 128 * 1024;
+  static constexpr unsigned kSteps = 16;
+  std::size_t bytes_ = 0;
+  unsigned steps_ = 0;
 };
 
 }  // namespace iron::proxy

@@ -31,14 +31,19 @@ std::string_view text_of(transforms::Mode mode) {
   return kTexts[static_cast<std::size_t>(mode)];
 }
 
-void append_id(LineWriter& out, std::uint64_t id) {
+std::array<char, 16> id_digits(std::uint64_t id) {
   constexpr std::string_view kDigits = "0123456789abcdef";
-  char digits[16];
+  std::array<char, 16> digits;
   for (char& digit : digits) {
     digit = kDigits[id >> 60];
     id <<= 4;
   }
-  out.put({digits, sizeof digits});
+  return digits;
+}
+
+void append_id(LineWriter& out, std::uint64_t id) {
+  const auto digits = id_digits(id);
+  out.put({digits.data(), digits.size()});
 }
 
 /// `key` stands with its comma and colon.
@@ -124,6 +129,11 @@ void append_exchange(LineWriter& out, const transforms::Exchange& exchange) {
 }
 
 }  // namespace
+
+std::string record_id_text(std::uint64_t id) {
+  const auto digits = id_digits(id);
+  return {digits.data(), digits.size()};
+}
 
 bool is_quiet(const Record& record) {
   return record.action == Action::reject && record.exchange != nullptr &&

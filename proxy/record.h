@@ -36,6 +36,8 @@ struct Record {
   const transforms::Exchange* exchange = nullptr;
 };
 
+/// An id as records show it: 16 hexadecimal digits.
+std::string record_id_text(std::uint64_t id);
 /// The refusal of a host that `quiet` of the allowlist names.
 bool is_quiet(const Record& record);
 /// Level by action: reject is WARN, or DEBUG where it is quiet, error ERROR, else INFO.

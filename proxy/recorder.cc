@@ -11,6 +11,7 @@ Record make(const Ending& ending, const transforms::Exchange& exchange) {
   record.status_code = ending.status;
   record.error = ending.error;
   record.duration_ns = ending.duration_ns;
+  record.id = ending.id;
   record.mode = exchange.mode;
   if (ending.action == Action::reject) record.rejected_by = exchange.rejected_by;
   record.exchange = &exchange;
@@ -97,7 +98,7 @@ void Recorder::write(Record& record, const Arrival& arrival) {
   if (is_quiet(record)) quiet_refusals_.fetch_add(1, std::memory_order_relaxed);
   if (!log_.enabled(level)) return;
   record.remote_addr = arrival.remote_addr;
-  record.id = ids_.take();
+  if (record.id == 0) record.id = ids_.take();
   std::string& lines = batch_.lines();
   const std::size_t before = lines.size();
   try {

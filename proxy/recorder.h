@@ -46,6 +46,7 @@ struct Ending {
   int status = 200;
   std::string_view error{};  ///< empty: key absent
   std::int64_t duration_ns = 0;
+  std::uint64_t id = 0;  ///< of take_id(), when something else names the record; 0: the next one
 };
 
 /// What went to the upstream and came back.
@@ -70,6 +71,9 @@ class Recorder {
   Recorder(Log& log, RecordIds& ids, RefusalLimiter& refusals, boost::asio::io_context& context)
       : log_(log), ids_(ids), refusals_(refusals), batch_(log.writer(), context) {}
   Recorder(const Recorder&) = delete;
+
+  /// For a record that another line names before it is written.
+  std::uint64_t take_id() { return ids_.take(); }
 
   /// A request that the policy saw.
   void request(const Arrival& arrival,

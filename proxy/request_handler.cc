@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "policy/path.h"
+#include "proxy/silence.h"
 #include "proxy/worker.h"
 #include "transforms/rewrite.h"
 
@@ -147,10 +148,15 @@ bool RequestHandler::wants_close() const {
          session_.client_state() != ClientSession::ClientState::present;
 }
 
-/// An answer of ours comes before the rest of the body: whether that rest is too much to read.
+/// An answer comes before the rest of the body: whether that rest is too much to read, or nobody
+/// knows how much it is.
 bool RequestHandler::body_will_be_dropped() const {
   if (body_.done()) return false;
-  return (expects_continue_ && !continue_sent_) || body_.remaining() > kDrainBytes;
+  if (expects_continue_ && !continue_sent_) return true;
+  if (framing_.kind == BodyFraming::Kind::chunked) {
+    return !body_.completes_with(session_.input().view());
+  }
+  return body_.remaining() > kDrainBytes;
 }
 
 Task<bool> RequestHandler::refuse_closing(HeadFault fault) {
@@ -213,7 +219,7 @@ Task<bool> RequestHandler::run_policy() {
     break;
   }
   if (exchange().body.failed) {
-    const bool keep = co_await answer_failure(fail("unexpected EOF", Fault::client_gone));
+    const bool keep = co_await answer_failure(body_failure_);
     co_return keep;
   }
   Result<void> writable = transforms::check_fields(exchange());
@@ -268,22 +274,30 @@ Task<Result<void>> RequestHandler::load_body(transforms::BodyNeed need) {
       limit > 0 && need.whole ? static_cast<std::uint64_t>(limit) : UINT64_MAX;
   if (body_.remaining() > most) co_return fail(std::string(kBodyTooLarge), Fault::body_too_large);
   const std::uint64_t wanted = need.whole ? UINT64_MAX : need.prefix;
+  // What is held for a body that is read whole is not there for others.
+  const policy::Limits& limits = config().proxy.limits;
+  const policy::Duration patience = need.whole ? limits.stall_timeout : limits.quiet_timeout;
   const bool continued = co_await send_continue();
   if (!continued) co_return fail("client gone", Fault::client_gone);
   if (!loaded_body_.held()) loaded_body_ = worker_.buffers().take(BufferPool::kSmall);
   while (!body_.done() && !exchange().body.failed && loaded_body_.size() < wanted) {
     Buffer& input = session_.input();
     if (input.empty()) {
-      pause().set_timeout(config().proxy.limits.stall_timeout);
+      pause().set_timeout(patience);
       const Io read = co_await session_.read_more(BufferPool::kLarge);
       if (read != Io::ok) {
         // Transforms say so in the record; the request itself ends after them.
         exchange().body.failed = true;
+        body_failure_ = pause().expired()
+                            ? fail(silence_text("no byte from client", patience,
+                                                need.whole ? "stall_timeout" : "quiet_timeout"),
+                                   Fault::client_silent)
+                            : fail("unexpected EOF", Fault::client_gone);
         continue;
       }
     }
     const BodyReader::Piece piece = body_.next(input.view());
-    if (piece.fault) co_return fail("invalid byte in chunk length", Fault::bad_request);
+    if (piece.fault) co_return fail(std::string(kMalformed), Fault::bad_request);
     if (loaded_body_.size() + piece.data.size() > most) {
       co_return fail(std::string(kBodyTooLarge), Fault::body_too_large);
     }
@@ -322,6 +336,16 @@ Task<bool> RequestHandler::answer_failure(Error error) {
     session_.client().stream().reset_on_close();
     co_return false;
   }
+  if (error.fault == Fault::client_silent) {
+    write_record(Action::error, 400, error.text);
+    co_return false;
+  }
+  if (error.fault == Fault::bad_request) {
+    exchange().rejected_by = "protocol";
+    const bool keep = co_await send_own_answer(closing_answer("400 Bad Request"), 400,
+                                               Action::reject, error.text, true);
+    co_return keep;
+  }
   std::string reason;
   if (config().proxy.explain_denials) {
     reason = error.fault == Fault::header_timeout ? "upstream: " + error.text : "upstream: failed";
@@ -338,7 +362,7 @@ Task<bool> RequestHandler::answer_failure(Error error) {
     co_return keep;
   }
   if (exchange().denial_reason.empty()) exchange().denial_reason = reason;
-  const bool close = wants_close() || body_will_be_dropped() || error.fault == Fault::bad_request;
+  const bool close = wants_close() || body_will_be_dropped();
   const bool keep = co_await send_own_answer(
       text_answer(502, "Bad Gateway", "bad gateway\n", answer_context(close)), 502, Action::error,
       error.text, close);
@@ -379,8 +403,13 @@ Task<bool> RequestHandler::finish_request_body(bool must_close) {
   co_return false;
 }
 
+std::uint64_t RequestHandler::record_id() {
+  if (record_id_ == 0) record_id_ = worker_.recorder().take_id();
+  return record_id_;
+}
+
 void RequestHandler::write_record(Action action, int status, std::string_view error) {
-  const Ending ending{action, status, error, nanoseconds_since(began_)};
+  const Ending ending{action, status, error, nanoseconds_since(began_), record_id()};
   const Transfer transfer{request_bytes_, response_bytes_, state_->upstream_address, upstream_ns_};
   worker_.recorder().request(session_.arrival(), ending, transfer, host_text_, exchange());
 }

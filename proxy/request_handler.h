@@ -19,6 +19,12 @@
 
 namespace iron::proxy {
 
+class AnswerRelay;
+class Delivery;
+
+/// What the record says of a request whose body broke its framing.
+inline constexpr std::string_view kMalformed = "malformed request";
+
 /// One request from its complete head to its record. Lives in the frame of the session's loop; see
 /// docs/life-of-a-request.md for the walk. Split over request_handler.cc (checks, policy, answers
 /// of our own), forward.cc (to the upstream and back) and websocket.cc.
@@ -58,6 +64,7 @@ class RequestHandler {
   bool wants_close() const;
   AnswerContext answer_context(bool close) const;
   bool body_will_be_dropped() const;
+  std::uint64_t record_id();
   void write_record(Action action, int status, std::string_view error);
   void fill_target();
 
@@ -69,11 +76,14 @@ class RequestHandler {
   Task<Result<UpstreamPtr>> acquire(Source source);
   /// Whether the head holds credentials that authenticate the connection.
   bool compose(Upload& upload);
-  Task<Result<void>> exchange_heads(UpstreamConnection& upstream, Reply& reply);
+  Task<Result<void>> exchange_heads(UpstreamConnection& upstream, Upload& upload, Reply& reply);
+  bool body_is_broken() const;
+  std::string judge_answer(const ResponseChecks& checks);
   bool repeatable() const;
   FaultText fault_text() const;
   Task<bool> refuse_trace();
-  Task<bool> deliver(UpstreamPtr upstream, Reply& reply);
+  Task<bool> deliver(UpstreamPtr upstream, Upload& upload, Reply& reply);
+  void record_cut(const AnswerRelay& relay, const Delivery& delivery, bool recorded);
   void release(UpstreamPtr upstream);
 
   // websocket.cc
@@ -89,6 +99,7 @@ class RequestHandler {
   BodyReader body_;     ///< the client's body, as far as it was not loaded
   Buffer loaded_body_;  ///< what a transform asked for
   BodyShare body_share_;
+  Error body_failure_;          ///< why it ended early
   std::string_view host_text_;  ///< as received, for Host and record
   HopByHop hop_by_hop_;
   FewerForwards fewer_forwards_;
@@ -98,6 +109,7 @@ class RequestHandler {
   std::unique_ptr<AnswerScrub> scrub_;  ///< null: answers pass as they are
   SteadyTime began_;
   std::uint64_t request_bytes_ = 0, response_bytes_ = 0;
+  std::uint64_t record_id_ = 0;  ///< 0: not taken yet
   std::optional<std::int64_t> upstream_ns_;
 };
 

@@ -10,6 +10,7 @@
 
 #include "proxy/header_rules.h"
 #include "proxy/listener.h"
+#include "proxy/silence.h"
 #include "proxy/worker.h"
 #include "tls/error_text.h"
 
@@ -50,6 +51,10 @@ Task<Result<void>> RoundTrip::run() {
       if (read != Step::blocked) step = read;
     }
     if (step == Step::interim) step = co_await relay_interim();
+    if (step == Step::moved && turn_.over()) {
+      turn_.begin();
+      co_await session_.pause().pass_turn();
+    }
     if (step == Step::blocked) step = co_await sleep();
     if (step == Step::failed) co_return std::move(error_);
     if (step == Step::complete) co_return Result<void>();
@@ -58,25 +63,28 @@ Task<Result<void>> RoundTrip::run() {
 
 RoundTrip::Step RoundTrip::upload_step() {
   if (upload_.finished() || upload_broken_) return Step::blocked;
-  bool moved = false;
-  switch (upload_.advance(upstream_.connection, moved)) {
+  std::size_t moved = 0;
+  const Upload::Step step = upload_.advance(upstream_.connection, turn_, moved);
+  switch (step) {
     case Upload::Step::client_gone:
       return fail_with("client gone", Fault::client_gone);
     case Upload::Step::client_fault:
-      return fail_with("invalid byte in chunk length", Fault::bad_request);
+      return fail_with("malformed request", Fault::bad_request);
     case Upload::Step::upstream_failed:
       upload_broken_ = true;  // an answer may still be there to be read
       break;
     case Upload::Step::finished:
-      reply_.upload_done = moved = true;
+      reply_.upload_done = true;
       session_.request_complete(true);
       break;
     case Upload::Step::blocked_client:
     case Upload::Step::blocked_upstream:
+    case Upload::Step::turn_over:
       break;
   }
-  if (moved) since_ = std::chrono::steady_clock::now();
-  return moved && !upload_.finished() ? Step::moved : Step::blocked;
+  if (moved > 0 || upload_.finished()) since_ = std::chrono::steady_clock::now();
+  turn_.moved(moved);
+  return step == Upload::Step::turn_over ? Step::moved : Step::blocked;
 }
 
 RoundTrip::Step RoundTrip::read_step() {
@@ -91,7 +99,9 @@ RoundTrip::Step RoundTrip::read_step() {
   switch (got.status) {
     case Io::ok:
       input.fill(got.size);
+      turn_.moved(got.size);
       reply_.first_byte = true;
+      if (!upload_.finished()) since_ = std::chrono::steady_clock::now();
       return parse_step();
     case Io::eof:
       return fail_with(reply_.first_byte ? "unexpected EOF" : "EOF");
@@ -154,11 +164,12 @@ Task<RoundTrip::Step> RoundTrip::relay_interim() {
   co_return again;
 }
 
-/// Until when the upstream may be silent: from the end of the request for its head, without
-/// progress before that.
+/// Until when the upstream may be silent: from the end of the request for its head. Before that:
+/// until when it must take what there is of the request, or the client send more.
 SteadyTime RoundTrip::deadline() const {
-  const policy::Duration allowed =
-      upload_.finished() ? rules_.header_timeout : rules_.stall_timeout;
+  const policy::Duration allowed = upload_.finished()          ? rules_.header_timeout
+                                   : upload_.awaiting_client() ? rules_.quiet_timeout
+                                                               : rules_.stall_timeout;
   const SteadyTime silence =
       allowed > SteadyTime::max() - since_ ? SteadyTime::max() : since_ + allowed;
   return std::min(silence, session_.half_close_deadline());
@@ -171,14 +182,20 @@ Task<RoundTrip::Step> RoundTrip::sleep() {
   }
   Pause& pause = session_.pause();
   pause.set_deadline(deadline());
+  turn_.begin();
   co_await pause;
   if (session_.worker().cut()) co_return fail_with("shutting down", Fault::client_gone);
   if (!pause.expired()) co_return Step::moved;
-  if (upload_.awaiting_client() || session_.abandoned()) {
-    co_return fail_with("client gone", Fault::client_gone);
+  if (upload_.awaiting_client()) {
+    co_return fail_with(silence_text("no byte from client", rules_.quiet_timeout, "quiet_timeout"),
+                        Fault::client_silent);
   }
+  if (session_.abandoned()) co_return fail_with("client gone", Fault::client_gone);
   reply_.timed_out = true;
-  if (!upload_.finished()) co_return fail_with("write: i/o timeout");
+  if (!upload_.finished()) {
+    co_return fail_with("write: i/o timeout (proxy.limits.stall_timeout " +
+                        policy::format_duration(rules_.stall_timeout) + ")");
+  }
   co_return fail_with(
       "net/http: timeout awaiting response headers "
       "(proxy.upstream_response_header_timeout " +

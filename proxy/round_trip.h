@@ -28,7 +28,7 @@ struct Reply {
 class RoundTrip {
  public:
   struct Rules {
-    policy::Duration header_timeout, stall_timeout;
+    policy::Duration header_timeout, stall_timeout, quiet_timeout;
     bool relay_interim = true;     ///< HTTP/1.1 client
     bool relay_continue = false;   ///< the 100 too: we sent none of our own
     bool sensitive = false;        ///< the request carries a key, which the answer may echo
@@ -48,7 +48,7 @@ class RoundTrip {
         rules_(rules) {}
 
   /// Fault::client_gone when the client left or the drain is over, Fault::bad_request when it broke
-  /// its framing.
+  /// its framing, Fault::client_silent when its body did not come.
   Task<Result<void>> run();
 
  private:
@@ -67,7 +67,8 @@ class RoundTrip {
   Response& response_;
   Reply& reply_;
   const Rules rules_;
-  SteadyTime since_{};
+  SteadyTime since_{};  ///< of the silence that is measured
+  Turn turn_;
   Error error_;
   int interim_count_ = 0;
   std::size_t interim_bytes_ = 0;

@@ -220,7 +220,8 @@ Program filter(LocalSockets local) {
   when(program, __NR_mprotect, memory_without_execution());
   when(program, __NR_socket, sockets(local));
   // No terminal can be typed into (TIOCSTI), no device be set.
-  when(program, __NR_ioctl, one_of(1, {FIONBIO, FIONREAD, TCGETS, SIOCGIFINDEX, SIOCGIFNAME}));
+  when(program, __NR_ioctl,
+       one_of(1, {FIONBIO, FIONREAD, SIOCOUTQ, TCGETS, SIOCGIFINDEX, SIOCGIFNAME}));
   when(program, __NR_clone, new_threads());
   // A filter cannot see the flags of clone3; without it the C library calls clone.
   when(program, __NR_clone3, {give(refuse_with(ENOSYS))});

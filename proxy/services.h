@@ -15,6 +15,7 @@
 
 #include "policy/ip_address.h"
 #include "policy/secret.h"
+#include "proxy/closing.h"
 #include "proxy/distrust_notices.h"
 #include "proxy/dns/resolver.h"
 #include "proxy/log.h"
@@ -123,6 +124,7 @@ struct Services {
   RefusalLimiter& refusals;
   UpstreamTls upstream_tls;
   ConnectionGate gate;
+  ClosesUnderWay closes;
   BodyBudget body_budget;
   OwnAddresses own_addresses;
   IdleBudget idle_upstreams;

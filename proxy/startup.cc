@@ -132,6 +132,7 @@ void Startup::make_services() {
   services_.emplace(*log_, environment_, *resolver_, refusals_);
   const policy::Limits& limits = config_.proxy.limits;
   services_->gate.set_limits(limits.max_connections, limits.max_connections_per_client);
+  services_->closes.set_limit(limits.max_connections);
   services_->body_budget.set_limit(limits.body_budget_bytes);
   std::uint64_t seed = 0;
   // Not from OpenSSL, which would take longer to wake up than all that stands before the listeners.

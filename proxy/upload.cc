@@ -81,8 +81,15 @@ void Upload::sent() {
   chunk_.clear();
 }
 
-Upload::Step Upload::advance(Connection& upstream, bool& moved) {
+void Upload::stop() {
+  pending_ = {};
+  session_.input().consume(std::exchange(input_pending_, 0));
+}
+
+Upload::Step Upload::advance(Connection& upstream, const Turn& turn, std::size_t& moved) {
+  Turn left = turn;
   while (true) {
+    const std::size_t before = moved;
     while (!pending_.empty()) {
       const IoResult result = upstream.write(pending_);
       if (result.status == Io::want_read || result.status == Io::want_write) {
@@ -90,7 +97,7 @@ Upload::Step Upload::advance(Connection& upstream, bool& moved) {
       }
       if (result.status != Io::ok) return Step::upstream_failed;
       pending_.remove_prefix(result.size);
-      moved = true;
+      moved += result.size;
     }
     sent();
     if (finished_) return Step::finished;
@@ -100,17 +107,19 @@ Upload::Step Upload::advance(Connection& upstream, bool& moved) {
       if (finished_) release_scratch();
       return step;
     }
+    left.moved(moved - before);
+    if (left.over()) return Step::turn_over;
   }
 }
 
-bool Upload::next_piece(Step& step, bool& moved) {
+bool Upload::next_piece(Step& step, std::size_t& moved) {
   if (loaded_ != nullptr) return next_loaded();
   if (!streaming_) return false;
   return chunked_ ? next_chunk(step, moved) : next_streamed(step, moved);
 }
 
 /// Gathers what the client has sent so far; false when there is nothing and `step` says why.
-bool Upload::read_client(Step& step, bool& moved) {
+bool Upload::read_client(Step& step, std::size_t& moved) {
   Buffer& input = session_.input();
   if (!bulk_ && (body_.remaining() > kBulkBytes || request_bytes_ > kBulkBytes)) {
     bulk_ = session_.client().stream().set_bulk(true);
@@ -127,7 +136,7 @@ bool Upload::read_client(Step& step, bool& moved) {
     const IoResult result = session_.client().read(input.space());
     if (result.status == Io::ok) {
       input.fill(result.size);
-      moved = true;
+      moved += result.size;
       continue;
     }
     if (result.status == Io::eof || result.status == Io::error) step = Step::client_gone;
@@ -136,7 +145,7 @@ bool Upload::read_client(Step& step, bool& moved) {
   return !input.empty();
 }
 
-bool Upload::next_streamed(Step& step, bool& moved) {
+bool Upload::next_streamed(Step& step, std::size_t& moved) {
   if (!prefix_.empty()) {
     pending_ = std::exchange(prefix_, {});
     return true;
@@ -152,7 +161,7 @@ bool Upload::next_streamed(Step& step, bool& moved) {
   return true;
 }
 
-bool Upload::next_chunk(Step& step, bool& moved) {
+bool Upload::next_chunk(Step& step, std::size_t& moved) {
   step = Step::finished;
   if (last_chunk_written_) return false;
   if (!chunk_.held()) chunk_ = session_.worker().buffers().take(BufferPool::kLarge);

@@ -31,21 +31,24 @@ class Upload {
   enum class Step {
     blocked_upstream,  ///< the upstream takes no more now
     blocked_client,    ///< waits for body bytes of the client
+    turn_over,         ///< more goes after the others have had their turn
     finished,
     client_gone,
     client_fault,  ///< broken chunk framing
     upstream_failed,
   };
-  /// Writes as much as goes. `moved` is set when anything was written or read.
-  Step advance(Connection& upstream, bool& moved);
+  /// Writes as much as goes within `turn`. `moved` gets the bytes that were written or read.
+  Step advance(Connection& upstream, const Turn& turn, std::size_t& moved);
+  /// The rest is not sent: what was taken from the client's input for it counts as read.
+  void stop();
   bool finished() const { return finished_; }
   bool awaiting_client() const { return !finished_ && pending_.empty(); }
 
  private:
-  bool next_piece(Step& step, bool& moved);
-  bool next_streamed(Step& step, bool& moved);
-  bool next_chunk(Step& step, bool& moved);
-  bool read_client(Step& step, bool& moved);
+  bool next_piece(Step& step, std::size_t& moved);
+  bool next_streamed(Step& step, std::size_t& moved);
+  bool next_chunk(Step& step, std::size_t& moved);
+  bool read_client(Step& step, std::size_t& moved);
   void compose(std::size_t most);
   bool next_loaded();
   void sent();

@@ -31,7 +31,8 @@ Task<bool> RequestHandler::upgrade() {
     co_return keep;
   }
   Reply reply(fault_text());
-  const Result<void> done = co_await exchange_heads(**upstream, reply);
+  Upload upload(session_, body_, request_bytes_);
+  const Result<void> done = co_await exchange_heads(**upstream, upload, reply);
   if (done.has_error()) {
     upstream->reset();
     const bool keep = co_await answer_failure(done.error());
@@ -39,7 +40,7 @@ Task<bool> RequestHandler::upgrade() {
   }
   upstream_ns_ = (std::chrono::steady_clock::now() - acquiring).count();
   if (state_->response.status != 101) {
-    const bool keep = co_await deliver(std::move(*upstream), reply);
+    const bool keep = co_await deliver(std::move(*upstream), upload, reply);
     co_return keep;
   }
   if (!accepts(state_->response, exchange().request)) {

@@ -39,6 +39,11 @@ void Pause::set_timeout(std::chrono::nanoseconds from_now) {
   set_deadline(from_now > SteadyTime::max() - now ? SteadyTime::max() : now + from_now);
 }
 
+Pause& Pause::pass_turn() {
+  worker_.pass_turn(*this);
+  return *this;
+}
+
 void Pause::clear_deadline() {
   deadline_ = SteadyTime::max();
   expired_ = false;
@@ -147,6 +152,24 @@ void Worker::wake_all() {
   while (Pause* pause = pauses_.front()) sleeping.push_back(*pause);
   while (Pause* pause = sleeping.front()) {
     pauses_.push_back(*pause);
+    pause->wake();
+  }
+}
+
+/// Behind everything that is ready now, and behind one look at the sockets.
+void Worker::pass_turn(Pause& pause) {
+  const bool arranged = !passed_.empty();
+  passed_.push_back(pause);
+  if (arranged) return;
+  boost::asio::post(context_, in_memory(turn_memory_, [this] { next_turn(); }));
+}
+
+void Worker::next_turn() {
+  IntrusiveList<Pause> due;
+  while (Pause* pause = passed_.front()) due.push_back(*pause);
+  while (Pause* pause = due.front()) {
+    pauses_.push_back(*pause);
+    if (pause->deadline_ < next_tick_) schedule_tick(pause->deadline_);
     pause->wake();
   }
 }

@@ -78,6 +78,8 @@ class Worker {
   void report_idle();
   void schedule_tick(SteadyTime when);
   void tick();
+  void pass_turn(Pause& pause);
+  void next_turn();
 
   std::shared_ptr<HandlerMemory> tick_memory_ = std::make_shared<HandlerMemory>();
   // Sockets are touched by this worker alone; only posts come from other threads.
@@ -86,7 +88,9 @@ class Worker {
   boost::asio::steady_timer timer_;
   Services& services_;
   std::shared_ptr<const Snapshot> snapshot_;
+  std::shared_ptr<HandlerMemory> turn_memory_ = std::make_shared<HandlerMemory>();
   IntrusiveList<Pause> pauses_;
+  IntrusiveList<Pause> passed_;  ///< gave their turn to the others
   SteadyTime next_tick_ = SteadyTime::max();
   BufferPool buffers_;
   std::unique_ptr<UpstreamPool> pool_;

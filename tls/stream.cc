@@ -1,9 +1,11 @@
 #include "tls/stream.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -273,10 +275,38 @@ bool Stream::has_pending() const {
 void Stream::end_writing() {
   if (ssl_ == nullptr) {
     ::shutdown(descriptor_, SHUT_WR);
-  } else if (!broken_ && SSL_is_init_finished(ssl_)) {
+  } else if (!broken_ && SSL_is_init_finished(ssl_) &&
+             (SSL_get_shutdown(ssl_) & SSL_SENT_SHUTDOWN) == 0) {
     clear_errors();
     SSL_shutdown(ssl_);
   }
+}
+
+Io Stream::finish_writing() {
+  const bool secured = ssl_ != nullptr && !broken_ && SSL_is_init_finished(ssl_);
+  // A second call would read.
+  if (secured && ((SSL_get_shutdown(ssl_) & SSL_SENT_SHUTDOWN) == 0 || SSL_want_write(ssl_))) {
+    clear_errors();
+    const int done = SSL_shutdown(ssl_);
+    if (done < 0 && SSL_get_error(ssl_, done) == SSL_ERROR_WANT_WRITE) return Io::want_write;
+  }
+  ::shutdown(descriptor_, SHUT_WR);
+  return Io::ok;
+}
+
+IoResult Stream::discard() {
+  constexpr std::size_t kMost = 128 * 1024;
+  char unused = 0;
+  // TCP drops what MSG_TRUNC asks for instead of copying it (tcp(7)).
+  const auto got = ::recv(descriptor_, &unused, kMost, MSG_TRUNC | MSG_DONTWAIT);
+  if (got > 0) return {Io::ok, static_cast<std::size_t>(got)};
+  if (got == 0) return {Io::eof};
+  return {errno == EAGAIN || errno == EINTR ? Io::want_read : Io::error};
+}
+
+bool Stream::all_acknowledged() const {
+  int waiting = 0;
+  return ::ioctl(descriptor_, SIOCOUTQ, &waiting) != 0 || waiting == 0;
 }
 
 void Stream::reset_on_close() {

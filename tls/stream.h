@@ -89,6 +89,14 @@ class Stream {
   bool has_pending() const;
   /// close_notify, or the end of our side of a plain connection. Best effort, does not wait.
   void end_writing();
+  /// end_writing(), and the end of the connection's own side behind it. want_write: not all of that
+  /// has left; call again when the descriptor is writable.
+  Io finish_writing();
+  /// Throws away what the peer has sent, as it is on the wire: nothing is decrypted or copied.
+  /// After finish_writing() only.
+  IoResult discard();
+  /// The peer's system has everything that was written.
+  bool all_acknowledged() const;
   /// The close that follows becomes a reset: what was sent so far must not look complete.
   void reset_on_close();
   /// The close that follows sends no close_notify: the peer must see that something is missing.

@@ -56,7 +56,7 @@ void check_durations(const policy::Config& config) {
   for (const policy::Duration value :
        {config.proxy.drain_timeout, config.proxy.upstream_response_header_timeout,
         limits.first_byte_timeout, limits.handshake_timeout, limits.request_head_timeout,
-        limits.idle_timeout, limits.stall_timeout}) {
+        limits.idle_timeout, limits.stall_timeout, limits.quiet_timeout}) {
     FUZZ_CHECK(policy::parse_duration(policy::format_duration(value)) == value);
   }
 }

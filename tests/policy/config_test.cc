@@ -70,6 +70,7 @@ proxy:
     request_head_timeout: 8s
     idle_timeout: 9s
     stall_timeout: 10s
+    quiet_timeout: 10m
     body_budget_bytes: 11
   explain_denials: on
   pin_tunnel_target: true
@@ -103,7 +104,7 @@ hardening: off
   EXPECT_EQ(config.proxy.drain_timeout, Duration::zero());
   using std::chrono::seconds;
   EXPECT_EQ(config.proxy.limits, (Limits{1, 2, 3, 4, 5, seconds(6), seconds(7), seconds(8),
-                                         seconds(9), seconds(10), 11}));
+                                         seconds(9), seconds(10), seconds(600), 11}));
   EXPECT_TRUE(config.proxy.explain_denials && config.proxy.pin_tunnel_target &&
               config.proxy.strict_paths && config.proxy.deny_special_addresses);
   EXPECT_TRUE(config.tls.sni_only());
@@ -131,7 +132,7 @@ proxy:
   upstream_response_header_timeout: 0s
   upstream_deny_cidrs: ~
   drain_timeout: ""
-  limits: {max_connections: 0, idle_timeout: 0, stall_timeout: ""}
+  limits: {max_connections: 0, idle_timeout: 0, stall_timeout: "", quiet_timeout: 0s}
 tls: {mode: "", cert_cache_size: 0, leaf_cert_expiry_hours: 0, leaf_signer: ~}
 management: {listen: x}
 log: {level: "", buffer_bytes: 0, when_full: ""}

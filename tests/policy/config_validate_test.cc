@@ -47,6 +47,8 @@ TEST_F(ConfigTest, ChecksValues) {
        "proxy.limits.max_connections_per_client must not be negative; got -1"},
       {"proxy: {limits: {stall_timeout: -90s}}",
        "proxy.limits.stall_timeout must be positive; got -1m30s"},
+      {"proxy: {limits: {quiet_timeout: -1h}}",
+       "proxy.limits.quiet_timeout must be positive; got -1h0m0s"},
       {"proxy: {limits: {body_budget_bytes: -1}}",
        "proxy.limits.body_budget_bytes must be positive; got -1"},
       {"log: {buffer_bytes: -1}", "log.buffer_bytes must be positive; got -1"},

@@ -4,6 +4,7 @@ set(proxy_tests
   answers_test.cc
   body_reader_test.cc
   buffers_test.cc
+  closing_test.cc
   command_line_test.cc
   connection_login_test.cc
   content_decoder_test.cc
@@ -30,6 +31,7 @@ set(proxy_tests
   refusal_limiter_test.cc
   resolver_test.cc
   services_test.cc
+  silence_test.cc
   socks5_test.cc
   tunnel_test.cc
   upstream_pool_test.cc

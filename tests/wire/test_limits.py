@@ -198,8 +198,8 @@ class Deadlines(Limited):
         inside.request("GET", "/", self.tls_upstream.host())
         self.assert_closed_within(inside, 0.4, 5)
 
-    def test_stall_timeout_of_a_request_body(self):
-        proxy = self.limited(stall_timeout="700ms")
+    def test_quiet_timeout_of_a_request_body(self):
+        proxy = self.limited(quiet_timeout="700ms")
         peer = self.plain(proxy)
         peer.send_request("POST", "/stall", self.upstream.host(), [("Content-Length", "10")], b"12345")
         self.assert_closed_within(peer, 0.4, 5)

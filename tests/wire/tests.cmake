@@ -14,6 +14,9 @@ set(wire_tests
   test_hardening
   test_replaced_files
   test_streaming
+  test_duplex
+  test_silence
+  test_closing
   test_websocket
   test_scrub
   test_field_secrets

@@ -54,13 +54,15 @@ class Upstream:
     `on_connection`, if set, takes whole connections instead.
     """
 
-    def __init__(self, context=None, address="127.0.0.1", port=0, backlog=512):
+    def __init__(self, context=None, address="127.0.0.1", port=0, backlog=512, receive_buffer=None):
         self.context = context
         self.routes, self.default, self.on_connection = {}, answer(), None
         self.requests, self.connections = [], []
         self.changed = threading.Condition()
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.listener = socket.create_server((address, port), family=family, backlog=backlog)
+        if receive_buffer:  # inherited by what is accepted
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

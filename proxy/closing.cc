@@ -1,0 +1,93 @@
+#include "proxy/closing.h"
+
+#include <algorithm>
+
+#include "proxy/client_session.h"
+#include "proxy/worker.h"
+
+namespace iron::proxy {
+namespace {
+/// A client that reads at all has seen our end by then.
+constexpr auto kQuiet = std::chrono::seconds(2);
+/// One that writes for longer than this before it reads may lose the answer.
+constexpr auto kLongest = std::chrono::seconds(15);
+/// Nothing tells when an acknowledgement arrives.
+constexpr auto kLook = std::chrono::milliseconds(50);
+}  // namespace
+
+std::chrono::nanoseconds CloseClock::quiet() const {
+  return after_ == After::answer ? kQuiet : std::chrono::nanoseconds(0);
+}
+
+bool CloseClock::over(SteadyTime now, bool acknowledged) {
+  if (acknowledged && !std::exchange(acknowledged_, true)) quiet_since_ = now;
+  if (now - begun_ >= kLongest) return true;
+  return acknowledged_ && now - quiet_since_ >= quiet();
+}
+
+SteadyTime CloseClock::next_look(SteadyTime now) const {
+  return std::min(begun_ + kLongest, acknowledged_ ? quiet_since_ + quiet() : now + kLook);
+}
+
+void ClosesUnderWay::set_limit(std::int64_t max_connections) {
+  const std::lock_guard lock(mutex_);
+  limit_ = static_cast<std::size_t>(std::max<std::int64_t>(1, max_connections / 10));
+}
+
+ClosesUnderWay::Place::Place(ClosesUnderWay& closes, Pause& pause)
+    : closes_(closes), close_(std::make_shared<Close>()) {
+  close_->worker = &pause.worker();
+  close_->pause = &pause;
+  std::shared_ptr<Close> oldest;
+  {
+    const std::lock_guard lock(closes_.mutex_);
+    at_ = closes_.under_way_.insert(closes_.under_way_.end(), close_);
+    if (closes_.under_way_.size() - closes_.cut_ <= closes_.limit_) return;
+    const auto found = std::find_if(closes_.under_way_.begin(), closes_.under_way_.end(),
+                                    [](const auto& close) { return !close->cut; });
+    oldest = *found;
+    oldest->cut = true;
+    ++closes_.cut_;
+  }
+  oldest->worker->post([oldest] {
+    if (oldest->pause != nullptr) oldest->pause->wake();
+  });
+}
+
+ClosesUnderWay::Place::~Place() {
+  close_->pause = nullptr;
+  const std::lock_guard lock(closes_.mutex_);
+  if (close_->cut) --closes_.cut_;
+  closes_.under_way_.erase(at_);
+}
+
+Task<void> ClientSession::linger(CloseClock::After after) {
+  co_await recorded_;
+  input_.release();
+  input_share_.reset();
+  pause_.clear_deadline();
+  pause_.yield_to_drain(false);
+  ClosesUnderWay::Place place(worker_.services().closes, pause_);
+  CloseClock clock(after, std::chrono::steady_clock::now());
+  Turn turn;
+  bool told = false;
+  while (!worker_.cut() && !place.cut()) {
+    if (!told) told = client_.finish_writing() == Io::ok;
+    const IoResult got = client_.discard();
+    if (got.status == Io::eof || got.status == Io::error) co_return;
+    const SteadyTime now = std::chrono::steady_clock::now();
+    if (got.status == Io::ok) clock.received(now);
+    if (clock.over(now, told && client_.stream().all_acknowledged())) co_return;
+    turn.moved(got.size);
+    if (got.status == Io::ok && !turn.over()) continue;
+    turn.begin();
+    if (got.status == Io::ok) {
+      co_await pause_.pass_turn();
+    } else {
+      pause_.set_deadline(clock.next_look(now));
+      co_await pause_;
+    }
+  }
+}
+
+}  // namespace iron::proxy
