@@ -224,8 +224,8 @@ Task<bool> RequestHandler::deliver(UpstreamPtr upstream, Upload& upload, Reply& 
   AnswerRelay::Client client;
   client.minor_version = exchange().request.minor_version;
   // Only an answer that is here in full is known to leave a part of the body unread.
-  const bool whole =
-      BodyReader(checks.framing, ChunkLines::of_origin).completes_with(reply.input.view().substr(reply.head_size));
+  const bool whole = BodyReader(checks.framing, ChunkLines::of_origin)
+                         .completes_with(reply.input.view().substr(reply.head_size));
   client.keep_alive = !wants_close() && !(whole && body_will_be_dropped());
   client.te_trailers = hop_by_hop_.te_trailers;
   client.sensitive = sensitive();

@@ -148,18 +148,19 @@ Task<void> PassThrough::relay_sni_only() {
   RelayRules rules;
   rules.stall = snapshot->config.proxy.limits.stall_timeout;
   bool recorded = false;
-  const auto record_once = [this, &up, &down, &recorded] {
+  RelayEnd ended;
+  const auto record_once = [this, &up, &down, &recorded, &ended] {
     if (std::exchange(recorded, true)) return;
     request_bytes = up.bytes;
     response_bytes = down.bytes;
-    record(Action::allow, 200, {});
+    record(Action::allow, 200, ended.silent ? std::string_view(ended.problem) : "");
   };
   rules.before_client_end = [this, &record_once]() -> RecordBatch::Wait& {
     record_once();
     return session.recorded();
   };
-  const std::string problem = co_await relay(session.pause(), worker.buffers(), up, down, rules);
-  if (!problem.empty()) debug("sni passthrough error", problem);
+  ended = co_await relay(session.pause(), worker.buffers(), up, down, rules);
+  if (!ended.problem.empty()) debug("sni passthrough error", ended.problem);
   record_once();
 }
 
@@ -196,20 +197,15 @@ Task<void> PassThrough::relay_unseen(const policy::Authority& authority,
     if (!in_judgement) end(Action::allow, 200, {});
     return session.recorded();
   };
-  const std::string problem = co_await relay(session.pause(), worker.buffers(), up, down, rules);
+  const RelayEnd ended = co_await relay(session.pause(), worker.buffers(), up, down, rules);
   if (gate != nullptr && !gate->refusal().empty()) {
     state->exchange.rejected_by = "protocol";
     end(Action::reject, 400, gate->refusal());
     co_await session.linger();
     co_return;
   }
-  if (!problem.empty()) debug("passthrough error", problem);
-  std::string error;
-  if (session.pause().expired()) {
-    error = "no byte taken for " + policy::format_duration(rules.stall) +
-            " (proxy.limits.stall_timeout)";
-  }
-  end(Action::allow, 200, error);
+  if (!ended.problem.empty()) debug("passthrough error", ended.problem);
+  end(Action::allow, 200, ended.silent ? std::string_view(ended.problem) : "");
 }
 
 }  // namespace

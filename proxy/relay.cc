@@ -1,5 +1,6 @@
 #include "proxy/relay.h"
 
+#include "proxy/silence.h"
 #include "proxy/worker.h"
 
 namespace iron::proxy {
@@ -32,7 +33,7 @@ FirstBytes::Verdict hold(RelayFlow& flow, BufferPool& buffers) {
 }
 
 /// Moves what can be moved in one direction now.
-FlowStep advance(RelayFlow& flow, BufferPool& buffers, bool sensitive) {
+FlowStep advance(RelayFlow& flow, BufferPool& buffers, bool sensitive, Turn& turn) {
   FlowStep step = FlowStep::idle;
   if (flow.first_bytes != nullptr) {
     const FirstBytes::Verdict verdict = hold(flow, buffers);
@@ -41,13 +42,14 @@ FlowStep advance(RelayFlow& flow, BufferPool& buffers, bool sensitive) {
     flow.first_bytes = nullptr;
     step = FlowStep::moved;
   }
-  while (true) {
+  while (!turn.over()) {
     while (!flow.buffer.empty()) {
       const IoResult result = flow.to->write({flow.buffer.data(), flow.buffer.size()});
       if (result.status == Io::want_read || result.status == Io::want_write) return step;
       if (result.status != Io::ok) return FlowStep::failed;
       flow.buffer.consume(result.size);
       flow.bytes += result.size;
+      turn.moved(result.size);
       step = FlowStep::moved;
     }
     if (!flow.reading) {
@@ -76,6 +78,7 @@ FlowStep advance(RelayFlow& flow, BufferPool& buffers, bool sensitive) {
       return step;
     }
   }
+  return step;
 }
 
 /// `from` ended, and `to` has all of it but was not told yet.
@@ -86,16 +89,22 @@ void end(RelayFlow& flow) {
   flow.to->stream().end_writing();
 }
 
+RelayEnd stalled(const RelayFlow& down, const RelayRules& rules) {
+  const char* who = down.buffer.empty() ? "upstream took no byte" : "client took no byte";
+  return {silence_text(who, rules.stall, "stall_timeout"), true};
+}
+
 }  // namespace
 
-Task<std::string> relay(
+Task<RelayEnd> relay(
     Pause& pause, BufferPool& buffers, RelayFlow& up, RelayFlow& down, const RelayRules& rules) {
   bool end_timed = false;
   while (true) {
-    const FlowStep first = advance(up, buffers, false);
-    const FlowStep second = advance(down, buffers, rules.sensitive);
-    if (first == FlowStep::failed) co_return "client to upstream failed";
-    if (second == FlowStep::failed) co_return "upstream to client failed";
+    Turn up_turn, down_turn;
+    const FlowStep first = advance(up, buffers, false, up_turn);
+    const FlowStep second = advance(down, buffers, rules.sensitive, down_turn);
+    if (first == FlowStep::failed) co_return RelayEnd{"client to upstream failed"};
+    if (second == FlowStep::failed) co_return RelayEnd{"upstream to client failed"};
     if (end_due(up)) end(up);
     if (end_due(down)) {
       if (rules.before_client_end) {
@@ -104,8 +113,8 @@ Task<std::string> relay(
       }
       end(down);
     }
-    if (up.ended && down.ended) co_return std::string();
-    if (!rules.half_close && (up.ended || down.ended)) co_return std::string();
+    if (up.ended && down.ended) co_return RelayEnd();
+    if (!rules.half_close && (up.ended || down.ended)) co_return RelayEnd();
     const bool waits_to_write = !up.buffer.empty() || !down.buffer.empty();
     const bool one_ended = (up.ended || down.ended) && rules.after_end.count() > 0;
     const bool held = up.first_bytes != nullptr && !up.buffer.empty();
@@ -119,13 +128,17 @@ Task<std::string> relay(
     } else if (!end_timed) {
       pause.clear_deadline();
     }
-    co_await pause;
+    if (up_turn.over() || down_turn.over()) {
+      co_await pause.pass_turn();
+    } else {
+      co_await pause;
+    }
     if (pause.expired() && held) {
       up.first_bytes->expire();
-      co_return "client to upstream failed";
+      co_return RelayEnd{"client to upstream failed"};
     }
-    if (pause.expired()) co_return one_ended ? "" : "peer stalled";
-    if (pause.worker().cut()) co_return "shutting down";
+    if (pause.expired()) co_return one_ended ? RelayEnd() : stalled(down, rules);
+    if (pause.worker().cut()) co_return RelayEnd{"shutting down"};
   }
 }
 

@@ -45,10 +45,16 @@ struct RelayRules {
   std::function<RecordBatch::Wait&()> before_client_end;
 };
 
+/// What ended a relay.
+struct RelayEnd {
+  std::string problem;  ///< for the log; empty: both directions ended properly
+  bool silent = false;  ///< a peer did not take what was there for it, which the record says
+};
+
 /// Copies both ways with back-pressure until both directions ended, one failed, or the drain is
-/// over. A direction without bytes holds no buffer. Returns what ended it, for the log; empty when
-/// both ended properly.
-Task<std::string> relay(
+/// over. A direction without bytes holds no buffer. Two fast peers leave others of the worker their
+/// turn.
+Task<RelayEnd> relay(
     Pause& pause, BufferPool& buffers, RelayFlow& up, RelayFlow& down, const RelayRules& rules);
 
 }  // namespace iron::proxy

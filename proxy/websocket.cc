@@ -85,7 +85,8 @@ Task<void> RequestHandler::relay_websocket(UpstreamPtr upstream, Reply& reply) {
   rules.stall = config().proxy.limits.stall_timeout;
   rules.sensitive = sensitive();
   bool recorded = false;
-  const auto record = [this, &up, &down, &recorded] {
+  RelayEnd ended;
+  const auto record = [this, &up, &down, &recorded, &ended] {
     if (std::exchange(recorded, true)) return;
     request_bytes_ = up.bytes;
     response_bytes_ = down.bytes;
@@ -93,13 +94,13 @@ Task<void> RequestHandler::relay_websocket(UpstreamPtr upstream, Reply& reply) {
       worker_.services().log.write(Level::debug, "websocket connection closed",
                                    {{"host", host_text_}});
     }
-    write_record(Action::allow, 101, {});
+    write_record(Action::allow, 101, ended.silent ? std::string_view(ended.problem) : "");
   };
   rules.before_client_end = [this, &record]() -> RecordBatch::Wait& {
     record();
     return session_.recorded();
   };
-  if (sent) co_await relay(pause(), worker_.buffers(), up, down, rules);
+  if (sent) ended = co_await relay(pause(), worker_.buffers(), up, down, rules);
   record();
 }
 
