@@ -169,7 +169,7 @@ class Relayed(PassThroughTest):
         except OSError:
             pass
         record = self.session(proxy, host=self.upstream.host("git.up.test"))
-        self.assertEqual(("allow", 200, "no byte taken for 300ms (proxy.limits.stall_timeout)"),
+        self.assertEqual(("allow", 200, "upstream took no byte for 300ms (proxy.limits.stall_timeout)"),
                          (record["audit"]["action"], record["audit"]["status_code"], record["error"]))
         self.upstream.connections[-1].ended.set()
 
