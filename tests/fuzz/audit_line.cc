@@ -107,8 +107,7 @@ FUZZ_TARGET(audit_line) {
   if (!trace.error.empty()) expect(root["request_transforms"].at(0)["error"], trace.error);
   if (!exchange.capture->text.empty())
     expect(root["body_capture"]["request_body"], exchange.capture->text);
-  FUZZ_CHECK(level_of(record) == Level::info ||
-             root["level"].get_string().value() != "INFO");
+  FUZZ_CHECK(level_of(record) == Level::info || root["level"].get_string().value() != "INFO");
   FUZZ_CHECK(root["audit"]["request_bytes"].get_uint64().value() == record.request_bytes);
   FUZZ_CHECK(root["response_transforms"].error() ==
              (exchange.response_trace_count > 0 ? simdjson::SUCCESS : simdjson::NO_SUCH_FIELD));
