@@ -117,8 +117,13 @@ def decoded(text):
     return re.sub("%(..)", lambda match: chr(int(match[1], 16)), text)
 
 
-def dotted(path):
-    return any(segment in (".", "..") for segment in re.split(r"[/\\]", path))
+def dotted(path, plain="/"):
+    """A segment that goes up, or one that only a second look shows to stay: `.` between two slashes is plain."""
+    return any(segment == ".." for segment in re.split(r"[/\\]", path)) or path_dots(path, r"[/\\]") > path_dots(plain, "/")
+
+
+def path_dots(path, separator):
+    return sum(segment == "." for segment in re.split(separator, path))
 
 
 def under(path, base):
@@ -134,7 +139,10 @@ def may_be_forwarded(request, port, bases):
         return False
     path = place[2].partition("?")[0]
     plain = decoded(path)
-    if plain is None or dotted(plain) or dotted(re.sub("%([0-9A-Fa-f]{2})", lambda m: chr(int(m[1], 16)), plain)):
+    if plain is None or dotted(plain, path) or dotted(re.sub("%([0-9A-Fa-f]{2})", lambda m: chr(int(m[1], 16)), plain), path):
+        return False
+    stays = "/" + "/".join(part for part in plain.lstrip("/").split("/") if part != ".")  # as RFC 3986 section 5.2.4 reads it
+    if not under(stays, bases[place[0]]):
         return False
     kept = decoded(re.sub("%(2[fF]|5[cC])", r"%25\1", path))  # a rule's wildcard does not reach over an encoded separator
     return under(plain, bases[place[0]]) and under(kept, bases[place[0]])

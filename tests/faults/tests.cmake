@@ -10,7 +10,9 @@ set(fault_tests
   test_kill
   test_log_faults
   test_load
+  test_fairness
   test_failing_calls
+  test_allocations
   test_dns_faults)
 if(IRON_SANITIZE)
   set(fault_slowness 4)
@@ -34,6 +36,8 @@ if(TARGET iron-proxy)
           "IRON_PROXY_BINARY=$<TARGET_FILE:iron-proxy>;IRON_TEST_SLOWNESS=${fault_slowness};IRON_TEST_BUILD=${CMAKE_BINARY_DIR};IRON_SANITIZE=${IRON_SANITIZE};IRON_FAILING_CALLS=$<TARGET_FILE:failing_calls>"
     )
   endforeach()
+  # It times single requests, on both processors.
+  set_tests_properties(faults_fairness PROPERTIES LABELS load RUN_SERIAL ON)
   # The rate is one that a busy machine with two processors holds, so other tests may run beside it.
   add_test(NAME faults_soak COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_SOURCE_DIR}/faults/soak --minutes 2 --rate 150)
   set_tests_properties(

@@ -407,7 +407,7 @@ class MoreListeners(WireTest):
         proxy = Proxy(config, self.base_environment(), start=False)
         self.addCleanup(proxy.cleanup)
         spent = []
-        for _ in range(15):
+        while len(spent) < 15 or (min(spent) >= 5 and len(spent) < 150):  # more of them where the machine is busy
             process = subprocess.Popen(proxy.command, env=proxy.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             _, status, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
