@@ -35,6 +35,7 @@ set(wire_tests
   test_threats
   test_many
   test_configurations
+  test_early_refusals
   test_clients)
 if(IRON_SANITIZE)
   set(wire_slowness 4)
