@@ -33,8 +33,7 @@ class EarlyRefusals(ClientTest):
         for way, (address, host) in places.items():
             for chunked in ("", "1"):
                 framing = "chunked" if chunked else "Content-Length"
-                with self.subTest(way, framing=framing):
-                    yield f"{way}, {framing}", {"BASE_URL": address, "HOST": host, "ROUNDS": str(ROUNDS), "SIZE": str(SIZE), "CHUNKED": chunked}
+                yield f"{way}, {framing}", {"BASE_URL": address, "HOST": host, "ROUNDS": str(ROUNDS), "SIZE": str(SIZE), "CHUNKED": chunked}
 
     def refused(self):
         """How many uploads the proxy recorded as refused."""
@@ -45,14 +44,15 @@ class EarlyRefusals(ClientTest):
     def check(self, command, read=str.strip, **more):
         """One process for all rounds of a way: it must see all of them, each from one request. `command`: made of the environment."""
         for way, env in self.ways():
-            self.proxy.looked_from = self.proxy.mark()
-            done = self.start(command(env), env=env | more, ca=CA)
-            seen = read(done.stdout)
-            print(f"\n{self._testMethodName.removeprefix('test_')}, {way}: {seen}", flush=True)
-            self.assertEqual(f"403 x {ROUNDS}", seen, done.stderr[-2000:])
-            wait_until(lambda: self.refused() >= ROUNDS, "a record for each")
-            self.assertEqual(ROUNDS, self.refused())
-            self.assertEqual([], self.tls_upstream.requests)
+            with self.subTest(way):
+                self.proxy.looked_from = self.proxy.mark()
+                done = self.start(command(env), env=env | more, ca=CA)
+                seen = read(done.stdout)
+                print(f"\n{self._testMethodName.removeprefix('test_')}, {way}: {seen}", flush=True)
+                self.assertEqual(f"403 x {ROUNDS}", seen, done.stderr[-2000:])
+                wait_until(lambda: self.refused() >= ROUNDS, "a record for each")
+                self.assertEqual(ROUNDS, self.refused())
+                self.assertEqual([], self.tls_upstream.requests)
 
     def test_asyncio(self):
         self.check(lambda env: [sys.executable, self.program("early_refusals/asyncio_client.py")])
