@@ -54,6 +54,7 @@ Task<Result<void>> RoundTrip::run() {
     if (step == Step::moved && turn_.over()) {
       turn_.begin();
       co_await session_.pause().pass_turn();
+      if (session_.worker().cut()) co_return fail("shutting down", Fault::client_gone);
     }
     if (step == Step::blocked) step = co_await sleep();
     if (step == Step::failed) co_return std::move(error_);

@@ -1,10 +1,13 @@
 """SIGTERM and SIGINT: finish what is in flight within the drain timeout, cut the rest, exit 0."""
+import os
 import signal
+import tempfile
 import threading
 
 from harness import Stopwatch, WireTest, main
 from harness.case import TOKEN
 from harness.upstream import answer
+from harness.waiting import DEADLINE
 
 
 class Shutdown(WireTest):
@@ -53,6 +56,46 @@ class Shutdown(WireTest):
             self.assertEqual(b"", peer.read_to_end())
         self.assertEqual(b"", late.read_to_end())
         self.assertEqual(0, proxy.wait())
+
+    def test_uploads_between_fast_peers_are_cut(self):
+        """They never have to wait for a peer, and must see the end all the same: each leaves its record."""
+        count = 12
+        proxy = self.own_proxy({"proxy": {"drain_timeout": "30s"}}, command_prefix=["taskset", "-c", "0"])
+
+        def take(connection, _request):
+            room = bytearray(1 << 20)
+            while connection.sock.recv_into(room):
+                pass
+
+        take.raw_body = True
+        self.upstream.routes["/take"] = take
+        source = tempfile.TemporaryFile()
+        self.addCleanup(source.close)
+        source.truncate(1 << 24)
+
+        def pour(peer):
+            try:
+                while os.sendfile(peer.sock.fileno(), source.fileno(), 0, 1 << 24):
+                    pass
+            except OSError:
+                pass
+
+        writers = []
+        for _ in range(count):
+            peer = self.plain(proxy)
+            peer.send_request("POST", "/take", self.upstream.host(), [("Content-Length", str(1 << 40))])
+            peer.sock.settimeout(None)
+            writers.append(threading.Thread(target=pour, args=(peer,), daemon=True))
+        for writer in writers:
+            writer.start()
+        self.upstream.wait_connections(count)
+        for _ in range(2):
+            proxy.send_signal(signal.SIGTERM)
+            proxy.wait_record("received signal, shutting down")
+        self.assertEqual(0, proxy.wait())
+        for writer in writers:
+            writer.join(DEADLINE)
+        self.assertEqual(["client_cancel"] * count, [record["audit"]["action"] for record in proxy.records("request")])
 
     def test_half_a_request_is_not_waited_for(self):
         proxy = self.own_proxy({"proxy": {"drain_timeout": "30s"}})
