@@ -30,7 +30,10 @@ Task<Delivery::State> Delivery::run() {
     const AnswerRelay::Step step = relay_.advance(down);
     if (step == AnswerRelay::Step::failed) co_return State::failed;
     if (step == AnswerRelay::Step::complete) co_return State::complete;
-    if (step == AnswerRelay::Step::last_bytes_ready) co_return State::last_bytes_ready;
+    if (step == AnswerRelay::Step::last_bytes_ready) {
+      whole_ = true;
+      co_return State::last_bytes_ready;
+    }
     if (up > 0 || down > 0) {
       const SteadyTime moved = now();
       if (up > 0) up_.moved = moved;
@@ -66,11 +69,10 @@ std::size_t Delivery::upload_step() {
     case Upload::Step::turn_over:
       break;
     case Upload::Step::client_gone:
-      relay_.cut("client gone");
+      upload_broke("client gone", Fault::client_gone);
       break;
     case Upload::Step::client_fault:
-      client_fault_ = true;
-      relay_.cut("malformed request");
+      upload_broke("malformed request", Fault::bad_request);
       break;
     case Upload::Step::finished:
       reply_.upload_done = true;
@@ -84,6 +86,17 @@ std::size_t Delivery::upload_step() {
   return moved;
 }
 
+/// An answer that is here in full leaves all the same: it does not hang on the rest of the body.
+void Delivery::upload_broke(std::string_view problem, Fault fault) {
+  if (whole_) {
+    upload_ended_ = true;
+    up_.waits = Direction::Waits::ended;
+    return;
+  }
+  fault_ = fault;
+  relay_.cut(problem);
+}
+
 /// Prepares the sleep. False: there is nobody to sleep for.
 bool Delivery::sleep_is_due() {
   // While the body is awaited its bytes belong to the upload, which also sees the client's end.
@@ -92,6 +105,7 @@ bool Delivery::sleep_is_due() {
     const ClientSession::ClientState state = session_.poll_client();
     if (state != ClientSession::ClientState::present) left_at_rest_ |= !relay_.has_pending();
     if (state == ClientSession::ClientState::gone) {
+      fault_ = Fault::client_gone;
       relay_.cut("client gone");
       return false;
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "policy/result.h"
 #include "proxy/answer_relay.h"
 #include "proxy/silence.h"
 #include "proxy/upload.h"
@@ -27,13 +28,15 @@ class Delivery {
 
   /// A failure was the silence of a peer, which the record's `error` tells.
   bool silent() const { return silent_; }
-  /// A failure was the client's broken framing.
-  bool client_fault() const { return client_fault_; }
+  /// Whose a failure was, if it was the client's: Fault::bad_request for broken framing,
+  /// Fault::client_gone.
+  Fault fault() const { return fault_; }
   /// The client ended its side while nothing of the answer was waiting for it.
   bool left_at_rest() const { return left_at_rest_; }
 
  private:
   std::size_t upload_step();
+  void upload_broke(std::string_view problem, Fault fault);
   bool sleep_is_due();
   void woken();
   SteadyTime now() const { return std::chrono::steady_clock::now(); }
@@ -47,7 +50,9 @@ class Delivery {
   Direction up_, down_;
   Turn turn_;
   bool upload_ended_ = false;
-  bool silent_ = false, client_fault_ = false, left_at_rest_ = false;
+  bool whole_ = false;  ///< all of the answer is here, and its record says so
+  Fault fault_ = Fault::other;
+  bool silent_ = false, left_at_rest_ = false;
 };
 
 }  // namespace iron::proxy

@@ -251,8 +251,7 @@ Task<bool> RequestHandler::deliver(UpstreamPtr upstream, Upload& upload, Reply& 
   if (state == Delivery::State::failed) {
     upstream.reset();
     if (!relay.begun()) {
-      const Fault fault = delivery.client_fault() ? Fault::bad_request : Fault::other;
-      const bool keep = co_await answer_failure(fail(relay.problem(), fault));
+      const bool keep = co_await answer_failure(fail(relay.problem(), delivery.fault()));
       co_return keep;
     }
     record_cut(relay, delivery, recorded);
@@ -278,7 +277,7 @@ void RequestHandler::record_cut(const AnswerRelay& relay, const Delivery& delive
                                  {{"error", relay.problem()}, {"host", host_text_}, {"id", id}});
   }
   response_bytes_ = relay.bytes();
-  const bool says_why = delivery.silent() || delivery.client_fault();
+  const bool says_why = delivery.silent() || delivery.fault() == Fault::bad_request;
   if (relay.refused()) {
     write_record(Action::error, status, relay.problem());
   } else if (!recorded) {

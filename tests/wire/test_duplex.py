@@ -1,4 +1,5 @@
 """The request's body and the answer flow side by side; what is broken of the body never reaches an origin as a request."""
+import socket
 import threading
 
 from harness import WireTest, main, wait_until
@@ -200,6 +201,42 @@ class BrokenBodies(WireTest):
         record = self.proxy.wait_request(path="/behind")
         self.assertEqual(("allow", 200, "malformed request"), (record["audit"]["action"], record["audit"]["status_code"], record["error"]))
 
+    def test_behind_an_answer_that_is_whole(self):
+        """Its record is written before its last bytes leave. What breaks meanwhile changes neither, and adds no second record."""
+        proxy = self.own_proxy(command_prefix=["taskset", "-c", "0"])  # one worker, on which another request is under way
+        release = threading.Event()
+        self.addCleanup(release.set)
+        self.upstream.routes["/held"] = lambda connection, _request: release.wait(15) and connection.send(answer())
+        self.plain(proxy).send_request("GET", "/held", self.upstream.host())
+        self.upstream.wait_connections(1)
+        for end in (b"zz\r\n", None):
+            clients = {}
+
+            def whole(connection, request):
+                connection.send(answer(b"whole"))
+                if end is None:
+                    clients[request.target].sock.shutdown(socket.SHUT_WR)
+                else:
+                    clients[request.target].send(end)
+                connection.read_to_end()
+
+            whole.raw_body = True
+            with self.subTest(end):
+                for number in range(50):
+                    path = f"/whole{number}{'fault' if end else 'end'}"
+                    self.upstream.routes[path] = whole
+                    peer = clients[path] = self.plain(proxy)
+                    peer.send(HEAD.format(path, self.upstream.host()).encode() + chunk(b"good"))
+                    seen = peer.read_to_end()
+                    record = proxy.wait_request(path=path)
+                    expected = b"HTTP/1.1 200" if record["audit"]["action"] == "allow" else BAD_REQUEST[:12] if end else b""
+                    self.assertEqual(expected, seen[:12])
+        mark = proxy.mark()
+        self.assertEqual(200, self.plain(proxy).request("GET", "/fence", self.upstream.host()).status)
+        proxy.wait_record("request", lambda r: r["audit"]["path"] == "/fence", after=mark)
+        paths = [record["audit"]["path"] for record in proxy.records("request")]
+        self.assertEqual(sorted(set(paths)), sorted(paths))
+
     def test_a_body_that_a_transform_reads(self):
         proxy = self.own_proxy({"transforms": [allowlist("*.test"), secrets(secret(match_body=True))]})
         peer = self.plain(proxy)
@@ -218,6 +255,27 @@ class BrokenBodies(WireTest):
             peer.send(HEAD.format("/each", self.upstream.host()).encode() + b"zz\r\n")
             self.assertEqual(BAD_REQUEST, peer.read_to_end())
         self.proxy.wait_record("request", lambda r: r["audit"]["path"] == "/each", after=mark, count=30)
+
+
+class Withheld(WireTest):
+    transforms = [allowlist("*.test"), secrets(secret() | {"scrub_responses": "block"})]
+
+    def test_who_leaves_before_the_answer_begins_has_cancelled(self):
+        """An answer that may have to be cut waits a little; nothing failed where its client did not wait so long."""
+        clients = {}
+
+        def begin(connection, request):
+            connection.send(BEGUN + chunk(b"part"))
+            clients[request.target].reset()
+            connection.read_to_end()
+
+        for number in range(20):
+            path = f"/left{number}"
+            self.upstream.routes[path] = begin
+            clients[path] = self.plain()
+            clients[path].send_request("GET", path, self.upstream.host(), [("Authorization", f"Bearer {TOKEN}")])
+            record = self.proxy.wait_request(path=path)
+            self.assertIn((record["audit"]["action"], record.get("error")), [("client_cancel", None), ("allow", None)])
 
 
 if __name__ == "__main__":
