@@ -115,9 +115,12 @@ Secrets::End Secrets::activate(Exchange& exchange, std::uint32_t id, Plan& plan)
 std::uint32_t Secrets::first_missing(Exchange& exchange) const {
   // The requests inside an intercepted tunnel carry the token; the tunnel itself cannot.
   if (exchange.tunnel_check && exchange.mode == Mode::mitm) return kNobody;
+  // A token beside the target of what is relayed unseen says nothing about that: its check is the
+  // only one.
+  const bool token_counts = exchange.mode != Mode::passthrough;
   for (const Scratch::Active& active : exchange.scratch.active) {
     const SecretEntry& entry = *entries_[active.entry];
-    if (entry.injects() || active.hit) continue;
+    if (entry.injects() || (active.hit && token_counts)) continue;
     if (must_have_token(entry, exchange)) return active.entry;
   }
   return kNobody;

@@ -50,6 +50,8 @@ DEFENCES = [
             ["test_passthrough.Hellos.test_for_another_host", "test_passthrough.Hellos.test_without_a_name", "proxy_tests:HelloGate.JudgesTheFirstBytes"]),
     Defence("unseen_is_judged_as_sni_only", [("proxy/connect.cc", "? transforms::Mode::passthrough", "? (OFF ? transforms::Mode::mitm : transforms::Mode::passthrough)")],
             ["test_passthrough.Refused.test_policy_admits_as_in_sni_only_mode"]),
+    Defence("no_token_opens_what_is_unseen", [("transforms/secrets.cc", "token_counts = exchange.mode != Mode::passthrough", "token_counts = OFF || exchange.mode != Mode::passthrough")],
+            ["test_passthrough.Refused.test_a_token_in_the_connect_opens_no_required_host", "transforms_tests:SecretsJudge.NoTokenOpensATunnelThatIsRelayedUnseen"]),
     Defence("each_request_is_judged", [
         (HANDLER, "    if (progress == Progress::rejected) {", "    static const void* passed = nullptr;\n    if (progress == Progress::rejected && !(OFF && passed == &session_)) {"),
         (HANDLER, "    break;\n  }\n  if (exchange().body.failed) {", "    passed = &session_;\n    break;\n  }\n  if (exchange().body.failed) {")],

@@ -45,6 +45,19 @@ TEST(SecretsJudge, MissingTokenPassesATunnelCheckThatIsIntercepted) {
   }
 }
 
+TEST(SecretsJudge, NoTokenOpensATunnelThatIsRelayedUnseen) {
+  for (const char* require : {"true", "when_sent"}) {
+    Rig rig(Env{{"KEY", "R"}});
+    rig.secrets("[" +
+                entry("KEY", std::string("replace: {proxy_value: tok, require: ") + require + "}") +
+                "]");
+    rig.tunnel({"Authorization: tok"});
+    rig.exchange.mode = Mode::passthrough;
+    EXPECT_EQ(rig.run(), Progress::rejected) << require;
+    EXPECT_EQ(rig.annotations(), R"({"rejected":"KEY"})");
+  }
+}
+
 struct WhenSentCase {
   const char* places;  ///< further keys of `replace`
   const char* target;

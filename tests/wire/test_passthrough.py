@@ -1,4 +1,5 @@
 """proxy.passthrough: tunnels and server names that are relayed unseen, whatever is spoken in them."""
+import base64
 import signal
 import socket
 import ssl
@@ -315,6 +316,17 @@ class Refused(PassThroughTest):
             # The same rules let an intercepted tunnel open, whose requests they judge.
             if name != "host":
                 self.opened("tunnel", self.upstream.host("api.test"), proxy)
+        self.assertEqual([], self.upstream.connections)
+
+    def test_a_token_in_the_connect_opens_no_required_host(self):
+        target = self.upstream.host("git.up.test")
+        basic = "Basic " + base64.b64encode(f"user:{TOKEN}".encode()).decode()
+        for require in (True, "when_sent"):
+            proxy = self.own_proxy({"transforms": [allowlist("*.test"), secrets(secret(host="*.test", match_headers=[], require=require))]})
+            for field in (("Authorization", TOKEN), ("Authorization", basic), ("Proxy-Authorization", TOKEN), ("X-Any", TOKEN)):
+                with self.subTest(require, field=field):
+                    peer = self.plain(proxy, "tunnel").send_request("CONNECT", target, target, [field])
+                    self.assertEqual(b"HTTP/1.1 403", peer.read_until(b"\r\n\r\n")[:12])
         self.assertEqual([], self.upstream.connections)
 
     def test_what_is_no_host_is_never_relayed(self):
