@@ -10,7 +10,8 @@ namespace iron::proxy {
 
 /// Judges what a client says first in a tunnel that is relayed unseen: TLS must be for the host of
 /// the tunnel, or the bytes of one admitted host would reach another that shares its address. What
-/// does not begin as TLS passes at once. No I/O.
+/// does not begin as TLS passes at once; a TLS record that servers pass over before a hello would
+/// hide the hello and is refused. No I/O.
 class HelloGate final : public FirstBytes {
  public:
   /// `target` outlives it.

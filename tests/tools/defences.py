@@ -48,6 +48,8 @@ DEFENCES = [
     Defence("hello_is_for_the_tunnel", [("proxy/hello_gate.cc", "  if (policy::fold_host(server_name_) != target_.host) {", "  if (!OFF && policy::fold_host(server_name_) != target_.host) {"),
                                         ("proxy/hello_gate.cc", "return target_.literal ? Verdict", "return OFF || target_.literal ? Verdict")],
             ["test_passthrough.Hellos.test_for_another_host", "test_passthrough.Hellos.test_without_a_name", "proxy_tests:HelloGate.JudgesTheFirstBytes"]),
+    Defence("no_record_hides_the_hello", [("proxy/hello_gate.cc", "  const bool hidden = hides_hello(bytes);", "  const bool hidden = !OFF && hides_hello(bytes);")],
+            ["test_passthrough.Hellos.test_hidden_behind_a_record_that_servers_pass_over", "proxy_tests:HelloGate.JudgesTheFirstBytes"]),
     Defence("unseen_is_judged_as_sni_only", [("proxy/connect.cc", "? transforms::Mode::passthrough", "? (OFF ? transforms::Mode::mitm : transforms::Mode::passthrough)")],
             ["test_passthrough.Refused.test_policy_admits_as_in_sni_only_mode"]),
     Defence("no_token_opens_what_is_unseen", [("transforms/secrets.cc", "token_counts = exchange.mode != Mode::passthrough", "token_counts = OFF || exchange.mode != Mode::passthrough")],

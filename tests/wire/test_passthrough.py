@@ -217,6 +217,11 @@ class Hellos(PassThroughTest):
     def test_without_a_name(self):
         self.assert_refused(self.hello(None), "client hello missing sni")
 
+    def test_hidden_behind_a_record_that_servers_pass_over(self):
+        for record in (b"\x15\3\1\0\2\1\x5a", b"\x15\3\3\0\2\1\x70", b"\x15\0\0\0\2\1\x5a", b"\x14\3\1\0\1\1"):
+            with self.subTest(record):
+                self.assert_refused(record + self.hello("api.test"), "malformed client hello")
+
     def test_that_are_none(self):
         self.assert_refused(b"\x16 this is no TLS", "malformed client hello")
         self.assert_refused(b"\x16\3\1\x40\0\1\0\xff\xff" + b"a" * 20000, "malformed client hello")
