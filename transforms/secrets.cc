@@ -126,6 +126,17 @@ std::uint32_t Secrets::first_missing(Exchange& exchange) const {
   return kNobody;
 }
 
+/// What the fields and the query hold is swapped.
+std::uint32_t Secrets::first_not_alone(Exchange& exchange) const {
+  if (exchange.tunnel_check || exchange.mode != Mode::mitm) return kNobody;
+  for (const Scratch::Active& active : exchange.scratch.active) {
+    const SecretEntry& entry = *entries_[active.entry];
+    if (entry.require != Require::when_sent || !active.hit) continue;
+    if (sends_other_credential(entry, exchange)) return active.entry;
+  }
+  return kNobody;
+}
+
 BodyNeed Secrets::body_need(Exchange& exchange) const {
   const BodyView& body = exchange.body;
   if (!any_body_ || !body.present || body.complete || body.failed) return {};
@@ -148,7 +159,7 @@ Verdict Secrets::on_request(Exchange& exchange, Trace& trace) const {
     return Verdict::pass;
   }
   SecretSearch(entries_, tokens_, exchange, SecretSearch::Purpose::rewrite).run();
-  const std::uint32_t missing = first_missing(exchange);
+  const std::uint32_t missing = std::min(first_missing(exchange), first_not_alone(exchange));
   if (missing != kNobody) return reject(exchange, trace, missing, End::none);
   if (planned.end == End::not_formatted) {
     trace.error = "injecting secret " + policy::quoted(entries_[planned.entry]->name()) +

@@ -44,6 +44,8 @@ class Secrets : public Transform {
   static bool lacks_tls(const Exchange& exchange, const SecretEntry& entry);
   /// The first active entry that must have a hit and has none.
   std::uint32_t first_missing(Exchange& exchange) const;
+  /// The first active entry with `when_sent` whose token came with another credential.
+  std::uint32_t first_not_alone(Exchange& exchange) const;
   void apply(Exchange& exchange, Trace& trace) const;
   void annotate_injected(const Scratch& scratch, std::string& out) const;
   void annotate_unavailable(const Scratch& scratch, std::string& out) const;

@@ -10,4 +10,9 @@ namespace iron::transforms {
 /// exchange's scratch text.
 bool sends_credential(const SecretEntry& entry, Exchange& exchange);
 
+/// For a request in which the token was found and swapped: whether it holds another credential in
+/// those places, which the origin might take instead. Cookies do not count. Uses the exchange's
+/// scratch text.
+bool sends_other_credential(const SecretEntry& entry, Exchange& exchange);
+
 }  // namespace iron::transforms

@@ -39,6 +39,8 @@ DEFENCES = [
          "  return !OFF && !exchange.tunnel_check && sends_credential(entry, exchange);")],
         ["test_field_secrets.WhenSent.test_git_with_a_foreign_credential_is_refused", "test_field_secrets.WhenSent.test_in_sni_only_mode_it_is_true",
          "transforms_tests:SecretsJudge.WhenSent*"]),
+    Defence("token_covers_nothing_else", [("transforms/secrets.cc", "    if (sends_other_credential(entry, exchange))", "    if (!OFF && sends_other_credential(entry, exchange))")],
+            ["test_field_secrets.WhenSent.test_the_token_covers_no_other_credential", "transforms_tests:SecretsJudge.WhenSentRefuses*"]),
     Defence("body_coding", [("transforms/secret_search.cc", "stays ? &value : coded}", "stays || OFF ? &value : coded}")],
             ["test_field_secrets.Bodies.test_form", "test_field_secrets.Bodies.test_json", "transforms_tests:SecretsReplace.BodyGets*"]),
     Defence("sni_is_host", [(HANDLER, "  if (session_.over_tls() && ex.authority.host !=", "  if (!OFF && session_.over_tls() && ex.authority.host !=")],

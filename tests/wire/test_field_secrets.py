@@ -103,6 +103,17 @@ class WhenSent(WireTest):
                 self.assertEqual(status, self.plain().request("GET", target, self.upstream.host(name), fields).status)
         self.assertIn(f"/?token={KEY}", self.upstream.targets())
 
+    def test_the_token_covers_no_other_credential(self):
+        for name, target, fields in (
+                ("up.test", "/other", [("Authorization", TOKEN), ("Authorization", f"Bearer {FOREIGN}")]), ("up.test", "/other", [("Authorization", basic(FOREIGN)), ("authorization", basic(TOKEN))]),
+                ("query.up.test", "/other", [("X-Any", TOKEN), ("Authorization", f"Bearer {FOREIGN}")]), ("query.up.test", f"/other?x={TOKEN}&key={FOREIGN}", []),
+                ("query.up.test", f"/other?token={TOKEN};token={FOREIGN}", []), ("query.up.test", f"/other?token={TOKEN}", [("Private-Token", FOREIGN)])):
+            with self.subTest(f"{name} {target} {fields}"):
+                self.assertEqual(403, self.plain().request("GET", target, self.upstream.host(name), fields).status)
+        self.assertEqual([], self.upstream.requests)
+        fields = [("Authorization", TOKEN), ("Cookie", "session=1"), ("X-Any", "own")]
+        self.assertEqual(200, self.plain().request("GET", "/other", self.upstream.host(), fields).status)
+
     def test_a_tunnel_is_not_judged(self):
         peer = self.tls_tunnel(self.tls_upstream.host(), fields=[("Authorization", FOREIGN)])
         self.assertEqual(200, peer.request("GET", "/", self.tls_upstream.host()).status)
