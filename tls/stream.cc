@@ -296,9 +296,9 @@ Io Stream::finish_writing() {
 
 IoResult Stream::discard() {
   constexpr std::size_t kMost = 128 * 1024;
-  char unused = 0;
-  // TCP drops what MSG_TRUNC asks for instead of copying it (tcp(7)).
-  const auto got = ::recv(descriptor_, &unused, kMost, MSG_TRUNC | MSG_DONTWAIT);
+  // TCP drops what MSG_TRUNC asks for instead of copying it (tcp(7)). Without a buffer a system
+  // that copies all the same has nowhere to write.
+  const auto got = ::recv(descriptor_, nullptr, kMost, MSG_TRUNC | MSG_DONTWAIT);
   if (got > 0) return {Io::ok, static_cast<std::size_t>(got)};
   if (got == 0) return {Io::eof};
   return {errno == EAGAIN || errno == EINTR ? Io::want_read : Io::error};
