@@ -119,7 +119,8 @@ AnswerRelay::Step AnswerRelay::advance(std::size_t& moved) {
     if (!good) return refused_ ? Step::failed : fail_with("invalid byte in chunk length");
     if (finished() && !std::exchange(told_ready_, true)) return Step::last_bytes_ready;
   }
-  if (withheld_until() == SteadyTime::max()) {
+  const SteadyTime begins = withheld_until();
+  if (begins == SteadyTime::max() || std::chrono::steady_clock::now() >= begins) {
     begun_ = true;
     const Step written = write_step(moved);
     if (written != Step::moved) return written;
@@ -213,11 +214,10 @@ bool AnswerRelay::refuse(const Error& why) {
   return false;
 }
 
-/// An answer that may still have to be cut waits to begin.
+/// An answer that may still have to be cut waits to begin. Not a matter of what time it is now:
+/// who asks this for how long to sleep must be woken.
 SteadyTime AnswerRelay::withheld_until() const {
-  const bool waits = withhold_until_ != SteadyTime::max() && !begun_ && !finished() &&
-                     out_.size() < kFilteredBytes &&
-                     std::chrono::steady_clock::now() < withhold_until_;
+  const bool waits = !begun_ && !finished() && out_.size() < kFilteredBytes;
   return waits ? withhold_until_ : SteadyTime::max();
 }
 
