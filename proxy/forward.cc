@@ -250,6 +250,7 @@ Task<bool> RequestHandler::deliver(UpstreamPtr upstream, Upload& upload, Reply& 
   relay.end_bulk();
   if (state == Delivery::State::failed) {
     upstream.reset();
+    reply.input.release();
     if (!relay.begun()) {
       const bool keep = co_await answer_failure(fail(relay.problem(), delivery.fault()));
       co_return keep;
@@ -260,6 +261,7 @@ Task<bool> RequestHandler::deliver(UpstreamPtr upstream, Upload& upload, Reply& 
   const bool pooled = relay.upstream_reusable() && reply.upload_done;
   if (pooled) release(std::move(upstream));
   upstream.reset();
+  reply.input.release();
   if (body_.done() && relay.client_reusable()) co_return true;
   const bool keep =
       co_await finish_request_body(!relay.client_reusable() || body_will_be_dropped());

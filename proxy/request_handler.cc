@@ -399,8 +399,18 @@ Task<bool> RequestHandler::finish_request_body(bool must_close) {
     pause().clear_deadline();
     if (body_.done()) co_return true;
   }
+  release_memory();
   co_await session_.linger();
   co_return false;
+}
+
+/// The request is answered and recorded, but its close takes its time.
+void RequestHandler::release_memory() {
+  exchange().body = {};
+  loaded_body_.release();
+  body_share_.reset();
+  host_text_ = {};
+  head_.release();
 }
 
 std::uint64_t RequestHandler::record_id() {

@@ -18,9 +18,12 @@ constexpr std::string_view kLastChunk = "0\r\n\r\n";
 Upload::Upload(ClientSession& session, BodyReader& body, std::uint64_t& request_bytes)
     : session_(session), body_(body), request_bytes_(request_bytes) {}
 
-Upload::~Upload() {
+Upload::~Upload() { release(); }
+
+void Upload::release() {
   release_scratch();
-  if (bulk_) session_.client().stream().set_bulk(false);
+  chunk_.release();
+  if (std::exchange(bulk_, false)) session_.client().stream().set_bulk(false);
 }
 
 void Upload::release_scratch() {
@@ -84,6 +87,7 @@ void Upload::sent() {
 void Upload::stop() {
   pending_ = {};
   session_.input().consume(std::exchange(input_pending_, 0));
+  release();
 }
 
 Upload::Step Upload::advance(Connection& upstream, const Turn& turn, std::size_t& moved) {

@@ -39,7 +39,8 @@ class Upload {
   };
   /// Writes as much as goes within `turn`. `moved` gets the bytes that were written or read.
   Step advance(Connection& upstream, const Turn& turn, std::size_t& moved);
-  /// The rest is not sent: what was taken from the client's input for it counts as read.
+  /// The rest is not sent: what was taken from the client's input for it counts as read. Gives back
+  /// all memory, for the close that may follow takes its time.
   void stop();
   bool finished() const { return finished_; }
   bool awaiting_client() const { return !finished_ && pending_.empty(); }
@@ -52,6 +53,7 @@ class Upload {
   void compose(std::size_t most);
   bool next_loaded();
   void sent();
+  void release();
   void release_scratch();
 
   ClientSession& session_;

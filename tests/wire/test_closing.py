@@ -5,7 +5,7 @@ import socket
 import threading
 
 from harness import Stopwatch, WireTest, main, wait_until
-from harness.case import allowlist
+from harness.case import allowlist, secret, secrets
 from harness.peer import Peer, connect
 from harness.upstream import answer
 from harness.waiting import DEADLINE
@@ -175,6 +175,17 @@ class Bounds(WireTest):
         third = self.refused(proxy)
         wait_until(lambda: not self.still_open(first), "the oldest close being cut", 1.0)
         self.assertTrue(self.still_open(second) and self.still_open(third))
+
+    def test_they_hold_no_body(self):
+        """What was held of a body is there for others as soon as its answer has left."""
+        proxy = self.own_proxy({"proxy": {"limits": {"body_budget_bytes": 1_300_000}}, "transforms": [allowlist("up.test"), secrets(secret(match_body=True))]})
+        closing = []
+        for _ in range(4):
+            peer = self.plain(proxy)
+            peer.send_request("POST", "/held", self.upstream.host(), [("Connection", "close")], b"b" * 600_000)
+            self.assertEqual(200, peer.read_response().status)
+            self.assertEqual(b"", peer.read_to_end())
+            closing.append(peer)
 
     def test_the_end_of_the_drain_ends_them(self):
         proxy = self.own_proxy({"proxy": {"drain_timeout": "500ms"}})
