@@ -159,7 +159,8 @@ Verdict Secrets::on_request(Exchange& exchange, Trace& trace) const {
     return Verdict::pass;
   }
   SecretSearch(entries_, tokens_, exchange, SecretSearch::Purpose::rewrite).run();
-  const std::uint32_t missing = std::min(first_missing(exchange), first_not_alone(exchange));
+  const std::uint32_t missing = first_missing(exchange), not_alone = first_not_alone(exchange);
+  if (not_alone < missing) return reject(exchange, trace, not_alone, End::not_alone);
   if (missing != kNobody) return reject(exchange, trace, missing, End::none);
   if (planned.end == End::not_formatted) {
     trace.error = "injecting secret " + policy::quoted(entries_[planned.entry]->name()) +
@@ -184,6 +185,8 @@ Verdict Secrets::reject(Exchange& exchange, Trace& trace, std::uint32_t id, End 
     exchange.denial_reason = "secrets: TLS is required";
   } else if (why == End::not_admitted) {
     exchange.denial_reason = "secrets: not every reading of the path gets the required key";
+  } else if (why == End::not_alone) {
+    exchange.denial_reason = "secrets: the request carries another credential beside the token";
   }
   begin_key(out, "rejected");
   out += entries_[id]->quoted_name;

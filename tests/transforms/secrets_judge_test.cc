@@ -10,6 +10,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::StartsWith;
 using Progress = Pipeline::Progress;
 
 std::string entry(const std::string& variable, const std::string& more) {
@@ -132,8 +133,17 @@ TEST(SecretsJudge, WhenSentRefusesForeignCredentialsAlone) {
         << at.places << " " << at.target << " " << testing::PrintToString(at.fields);
     if (at.passes) continue;
     EXPECT_EQ(rig.annotations(), R"({"rejected":"KEY"})");
-    EXPECT_EQ(rig.exchange.denial_reason, "secrets: the request does not carry the required token");
+    EXPECT_THAT(rig.exchange.denial_reason, StartsWith("secrets: the request "));
   }
+}
+
+TEST(SecretsJudge, WhenSentSaysWhichCredentialIsTooMuch) {
+  Rig rig(Env{{"KEY", "R"}});
+  rig.secrets("[" + entry("KEY", "replace: {proxy_value: tok, require: when_sent}") + "]");
+  EXPECT_EQ(rig.request("GET /", {"Authorization: tok", "Api-Key: own"}).run(), Progress::rejected);
+  EXPECT_EQ(rig.annotations(), R"({"rejected":"KEY"})");
+  EXPECT_EQ(rig.exchange.denial_reason,
+            "secrets: the request carries another credential beside the token");
 }
 
 TEST(SecretsJudge, WhenSentSeesTheTokenInABasicCredential) {
