@@ -52,11 +52,12 @@ class Reader {
 
 bool is_address(const std::string& text) {
   std::array<unsigned char, 16> bytes{};
+  if (text.find('\0') != text.npos) return false;
   return ::inet_pton(AF_INET, text.c_str(), bytes.data()) == 1 ||
          ::inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1;
 }
 
-/// The first host_name of a server_name extension. False if it is malformed.
+/// The host_name of a server_name extension. False if it is malformed.
 bool read_server_name(std::string_view extension, std::string& name) {
   Reader outer(extension);
   Reader list(outer.vector(2));
@@ -65,7 +66,10 @@ bool read_server_name(std::string_view extension, std::string& name) {
     const std::size_t type = list.number(1);
     const std::string_view value = list.vector(2);
     if (!list.good() || value.empty()) return false;
-    if (type == 0 && name.empty()) name = value;
+    if (type != 0) continue;
+    // There is one at most (RFC 6066 section 3), or two readers could take two.
+    if (!name.empty()) return false;
+    name = value;
   }
   // RFC 6066 forbids literal addresses here; a client that sends one has no name to offer.
   if (is_address(name)) name.clear();

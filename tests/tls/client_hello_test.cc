@@ -50,6 +50,24 @@ TEST(ClientHelloTest, NameAsSent) {
   }
 }
 
+TEST(ClientHelloTest, OneNameAtMost) {
+  const auto names = [](std::initializer_list<std::pair<int, const char*>> list) {
+    std::string all;
+    for (const auto& [type, name] : list)
+      all += number(static_cast<std::size_t>(type), 1) + vector(name, 2);
+    return hello(extension(0, vector(all, 2)));
+  };
+  EXPECT_EQ(peek_client_hello(names({{0, "a.test"}, {0, "b.test"}})).state, State::not_tls);
+  EXPECT_EQ(peek_client_hello(names({{0, "a.test"}, {0, "a.test"}})).state, State::not_tls);
+  EXPECT_EQ(peek_client_hello(names({{1, "b.test"}, {0, "a.test"}})).server_name, "a.test");
+  EXPECT_EQ(peek_client_hello(names({{0, "a.test"}, {1, "b.test"}})).server_name, "a.test");
+}
+
+TEST(ClientHelloTest, AnAddressBeforeANulIsNone) {
+  const std::string name("192.0.2.1\0.test", 15);
+  EXPECT_EQ(peek_client_hello(hello_for(name)).server_name, name);
+}
+
 TEST(ClientHelloTest, NoName) {
   const std::string no_extensions = record(message(body("").substr(0, body("").size() - 2)));
   for (const std::string& bytes :

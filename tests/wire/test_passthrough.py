@@ -222,6 +222,28 @@ class Hellos(PassThroughTest):
             with self.subTest(record):
                 self.assert_refused(record + self.hello("api.test"), "malformed client hello")
 
+    def test_with_two_names_or_a_nul_in_one(self):
+        name = b"test-with-two-names-or-a-nul-in-one.up.test"
+        good = self.hello(name.decode())
+        entry = b"\0" + len(name).to_bytes(2, "big") + name
+        at = good.index(entry)
+
+        def with_names(names):
+            """The hello with this list; the lengths around it follow."""
+            bytes_ = bytearray(good[:at] + names + good[at + len(entry):])
+            more = len(names) - len(entry)
+            extensions = 5 + 4 + 2 + 32
+            extensions += 1 + good[extensions]
+            extensions += 2 + int.from_bytes(good[extensions:extensions + 2], "big")
+            extensions += 1 + good[extensions]
+            for place, size in ((3, 2), (6, 3), (extensions, 2), (at - 4, 2), (at - 2, 2)):
+                length = int.from_bytes(good[place:place + size], "big") + more
+                bytes_[place:place + size] = length.to_bytes(size, "big")
+            return bytes(bytes_)
+        other = b"\0\0\x08api.test"
+        self.assert_refused(with_names(entry + other), "malformed client hello")
+        self.assert_refused(with_names(b"\0\0\x0e127.0.0.1\0test"), "SNI is not the host of the tunnel", self.upstream.host("127.0.0.1"))
+
     def test_that_are_none(self):
         self.assert_refused(b"\x16 this is no TLS", "malformed client hello")
         self.assert_refused(b"\x16\3\1\x40\0\1\0\xff\xff" + b"a" * 20000, "malformed client hello")
