@@ -89,6 +89,7 @@ Task<void> ClientSession::run() {
     http = co_await enter_tunnel();
   }
   report_unused_tunnel();
+  if (close_) co_await linger(*close_);
 }
 
 /// What comes before the first HTTP request on this listener. True: HTTP is next.
@@ -122,7 +123,7 @@ Task<bool> ClientSession::handshake(Place place) {
     co_await send(
         "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n");
     log_handshake_failure(place, "client sent an HTTP request to an HTTPS server");
-    co_await linger();
+    close_gently();
     co_return false;
   }
   client_.stream().unread(input_.view());

@@ -2,12 +2,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "policy/host.h"
 #include "policy/ip_address.h"
 #include "proxy/buffers.h"
+#include "proxy/closing.h"
 #include "proxy/connection.h"
 #include "proxy/dialer.h"
 #include "proxy/own_upstreams.h"
@@ -76,9 +78,9 @@ class ClientSession final : public Abandonment, public LongSleep {
   Task<bool> send(std::string_view bytes);
   /// To be awaited before anything tells the client that an answer is over, unless send() does.
   RecordBatch::Wait& recorded() { return recorded_; }
-  /// Ends our side and throws away what the client still sends, so that no reset overtakes the last
-  /// answer; within the bounds of CloseClock and ClosesUnderWay (closing.h). Holds no memory.
-  Task<void> linger(CloseClock::After after = CloseClock::After::answer);
+  /// Has the connection end with linger(), once all that served its last request is gone.
+  void close_gently(CloseClock::After after = CloseClock::After::answer) { close_ = after; }
+  bool closes_gently() const { return close_.has_value(); }
 
   /// What the client's side did while an answer is awaited or written.
   enum class ClientState { present, half_closed, gone };
@@ -113,12 +115,15 @@ class ClientSession final : public Abandonment, public LongSleep {
   static Task<void> own_and_run(std::unique_ptr<ClientSession> session);
   bool has_whole_request() const;
   Task<void> run();
+  /// Ends our side and throws away what the client still sends, so that no reset overtakes the last
+  /// answer; within the bounds of CloseClock and ClosesUnderWay (closing.h). Holds no memory.
+  Task<void> linger(CloseClock::After after);
   enum class Place { listener, tunnel };
   Task<bool> begin();
   // tunnel.cc
   Task<bool> enter_tunnel();
   Task<TunnelProtocol> detect_protocol();
-  Task<void> refuse_protocol();
+  void refuse_protocol();
   void report_unused_tunnel();
   Task<bool> handshake(Place place);
   std::optional<Record::Tls> tls_info();
@@ -142,6 +147,7 @@ class ClientSession final : public Abandonment, public LongSleep {
   SteadyTime half_close_deadline_ = SteadyTime::max();
   bool request_complete_ = false;
   const BodyReader* body_ = nullptr;
+  std::optional<CloseClock::After> close_;
 };
 
 }  // namespace iron::proxy

@@ -90,7 +90,7 @@ Task<bool> serve_connect(ClientSession& session, RequestStatePtr state, Buffer h
     refusal.error = "malformed request";
     session.record_refusal(refusal);
     const bool sent = co_await session.send(closing_answer("400 Bad Request"));
-    if (sent) co_await session.linger();
+    if (sent) session.close_gently();
     co_return false;
   }
   std::string target(text);
@@ -106,7 +106,7 @@ Task<bool> serve_connect(ClientSession& session, RequestStatePtr state, Buffer h
   if (!verdict.allowed) {
     const bool sent =
         co_await session.send(connect_forbidden(verdict.failed, verdict.denial_reason));
-    if (sent) co_await session.linger();
+    if (sent) session.close_gently();
     co_return false;
   }
   const bool sent = co_await session.send(kConnectEstablished);

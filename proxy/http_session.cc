@@ -91,7 +91,7 @@ Task<void> refuse_head(ClientSession& session,
   session.record_refusal(refusal);
   if (deadline && session.pause().expired()) co_return;
   const bool sent = co_await session.send(answer.answer);
-  if (sent) co_await session.linger();
+  if (sent) session.close_gently();
 }
 
 Task<void> refuse_method(ClientSession& session, const Request& request) {
@@ -108,7 +108,7 @@ Task<void> refuse_method(ClientSession& session, const Request& request) {
   refusal.error = "method not allowed here";
   session.record_refusal(refusal);
   const bool sent = co_await session.send(kMethodNotAllowed);
-  if (sent) co_await session.linger();
+  if (sent) session.close_gently();
 }
 
 /// Holds back new requests while the log's buffer is full and `log.when_full` is `wait`.
@@ -197,7 +197,7 @@ Task<Next> serve_one(ClientSession& session) {
   session.pause().yield_to_drain(true);
   if (!good) co_return Next::close;
   if (!session.worker().draining()) co_return Next::request;
-  co_await session.linger();
+  session.close_gently();
   co_return Next::close;
 }
 
@@ -246,10 +246,10 @@ Task<bool> serve_http(ClientSession& session) {
   if (next == Next::tunnel) co_return true;
   // A reset would destroy what is on its way of the last answer.
   if (!arrived && !session.client().stream().all_acknowledged()) {
-    co_await session.linger(CloseClock::After::idling);
+    session.close_gently(CloseClock::After::idling);
   }
   co_await session.recorded();
-  if (session.over_tls() && !session.client().stream().abandoned()) {
+  if (session.over_tls() && !session.closes_gently() && !session.client().stream().abandoned()) {
     session.client().stream().end_writing();
   }
   co_return false;

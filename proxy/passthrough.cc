@@ -171,7 +171,7 @@ Task<void> PassThrough::relay_unseen(const policy::Authority& authority,
   Worker& worker = session.worker();
   Result<UpstreamPtr> dialled = co_await dial(authority, port);
   if (dialled.has_error()) {
-    co_await session.linger();
+    session.close_gently();
     co_return;
   }
   RelayFlow up, down;
@@ -201,7 +201,7 @@ Task<void> PassThrough::relay_unseen(const policy::Authority& authority,
   if (gate != nullptr && !gate->refusal().empty()) {
     state->exchange.rejected_by = "protocol";
     end(Action::reject, 400, gate->refusal());
-    co_await session.linger();
+    session.close_gently();
     co_return;
   }
   if (!ended.problem.empty()) debug("passthrough error", ended.problem);

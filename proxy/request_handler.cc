@@ -170,7 +170,7 @@ Task<bool> RequestHandler::refuse_closing(HeadFault fault) {
   refusal.duration_ns = nanoseconds_since(began_);
   session_.record_refusal(refusal);
   const bool sent = co_await session_.send(answer.answer);
-  if (sent) co_await session_.linger();
+  if (sent) session_.close_gently();
   co_return false;
 }
 
@@ -399,18 +399,8 @@ Task<bool> RequestHandler::finish_request_body(bool must_close) {
     pause().clear_deadline();
     if (body_.done()) co_return true;
   }
-  release_memory();
-  co_await session_.linger();
+  session_.close_gently();
   co_return false;
-}
-
-/// The request is answered and recorded, but its close takes its time.
-void RequestHandler::release_memory() {
-  exchange().body = {};
-  loaded_body_.release();
-  body_share_.reset();
-  host_text_ = {};
-  head_.release();
 }
 
 std::uint64_t RequestHandler::record_id() {

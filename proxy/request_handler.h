@@ -58,7 +58,6 @@ class RequestHandler {
   Task<bool> send_own_answer(
       std::string answer, int status, Action action, std::string_view error, bool must_close);
   Task<bool> finish_request_body(bool must_close);
-  void release_memory();
   Task<bool> send_continue();
   /// The answer may show a key.
   bool sensitive() const { return secret_sent_ || scrub_ != nullptr; }

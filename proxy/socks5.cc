@@ -98,7 +98,7 @@ Task<bool> greet(ClientSession& session) {
     if (greeting.state == SocksGreeting::State::no_method) {
       log_error(session, "no acceptable authentication method");
       const bool sent = co_await session.send("\x05\xff");
-      if (sent) co_await session.linger();
+      if (sent) session.close_gently();
       co_return false;
     }
     Io read = Io::error;
@@ -116,7 +116,7 @@ Task<void> refuse(ClientSession& session, std::uint8_t code, std::string_view er
   log_error(session, error);
   const std::string reply = socks_reply(code);
   const bool sent = co_await session.send(reply);
-  if (sent) co_await session.linger();
+  if (sent) session.close_gently();
 }
 
 Task<bool> open_target(ClientSession& session, const SocksRequest& request) {
@@ -138,7 +138,7 @@ Task<bool> open_target(ClientSession& session, const SocksRequest& request) {
   if (!verdict.allowed) {
     const std::string reply = socks_reply(kNotAllowed);
     const bool sent = co_await session.send(reply);
-    if (sent) co_await session.linger();
+    if (sent) session.close_gently();
     co_return false;
   }
   const std::string reply = socks_reply(0);

@@ -37,7 +37,7 @@ Task<bool> ClientSession::enter_tunnel() {
   if (protocol == TunnelProtocol::http) co_return true;
   if (protocol == TunnelProtocol::undecided) co_return false;
   if (protocol == TunnelProtocol::unknown) {
-    co_await refuse_protocol();
+    refuse_protocol();
     co_return false;
   }
   if (!snapshot->config.tls.sni_only()) {
@@ -75,7 +75,7 @@ Task<TunnelProtocol> ClientSession::detect_protocol() {
 }
 
 /// No answer would be understood: the end of the connection is all that the client is told.
-Task<void> ClientSession::refuse_protocol() {
+void ClientSession::refuse_protocol() {
   note_request();
   Log& log = worker_.services().log;
   if (log.enabled(Level::debug)) {
@@ -88,7 +88,7 @@ Task<void> ClientSession::refuse_protocol() {
   Refusal refusal;
   refusal.error = "unknown protocol in tunnel";
   record_refusal(refusal);
-  co_await linger();
+  close_gently();
 }
 
 /// A tunnel that was opened for nothing: a client that gave up, or one that waits for the server to

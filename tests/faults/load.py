@@ -23,6 +23,10 @@ def figure(name, **values):
     print(json.dumps({"figure": name, **values}), flush=True)
 
 
+def percentile(values, part):
+    return sorted(values)[min(len(values) - 1, int(len(values) * part))]
+
+
 def raise_descriptors():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

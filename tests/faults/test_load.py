@@ -11,11 +11,7 @@ import time
 
 from faultcase import SLOWNESS, allowlist, main, processor_seconds
 from harness.certificates import CA_EXTENSIONS, openssl
-from load import MIB, SANITIZED, LoadTest, Origin, close, connect, figure, get, length_of, open_tunnel, read_head, size, small
-
-
-def percentile(values, part):
-    return sorted(values)[min(len(values) - 1, int(len(values) * part))]
+from load import MIB, SANITIZED, LoadTest, Origin, close, connect, figure, get, length_of, open_tunnel, percentile, read_head, size, small
 
 
 async def bounded(count, width, one):

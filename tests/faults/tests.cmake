@@ -10,6 +10,7 @@ set(fault_tests
   test_kill
   test_log_faults
   test_load
+  test_load_closes
   test_fairness
   test_failing_calls
   test_allocations
@@ -38,6 +39,7 @@ if(TARGET iron-proxy)
   endforeach()
   # It times single requests, on both processors.
   set_tests_properties(faults_fairness PROPERTIES LABELS load RUN_SERIAL ON)
+  set_tests_properties(faults_load_closes PROPERTIES LABELS "faults;load")
   # The rate is one that a busy machine with two processors holds, so other tests may run beside it.
   add_test(NAME faults_soak COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_SOURCE_DIR}/faults/soak --minutes 2 --rate 150)
   set_tests_properties(
