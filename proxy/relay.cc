@@ -89,15 +89,21 @@ void end(RelayFlow& flow) {
   flow.to->stream().end_writing();
 }
 
-RelayEnd stalled(const RelayFlow& down, const RelayRules& rules) {
-  const char* who = down.buffer.empty() ? "upstream took no byte" : "client took no byte";
-  return {silence_text(who, rules.stall, "stall_timeout"), true};
+/// Since when the receiver of `flow` has taken nothing of what is there for it.
+void note(Direction& direction, const RelayFlow& flow, FlowStep step) {
+  using Waits = Direction::Waits;
+  const Waits waits = flow.buffer.empty() ? Waits::ended : Waits::for_room;
+  const bool begins = waits == Waits::for_room && direction.waits != waits;
+  if (begins || step == FlowStep::moved) direction.moved = std::chrono::steady_clock::now();
+  direction.waits = waits;
 }
 
 }  // namespace
 
 Task<RelayEnd> relay(
     Pause& pause, BufferPool& buffers, RelayFlow& up, RelayFlow& down, const RelayRules& rules) {
+  const Silence silence(rules.stall, policy::Duration::max());
+  Direction up_direction, down_direction;
   bool end_timed = false;
   while (true) {
     Turn up_turn, down_turn;
@@ -115,7 +121,8 @@ Task<RelayEnd> relay(
     }
     if (up.ended && down.ended) co_return RelayEnd();
     if (!rules.half_close && (up.ended || down.ended)) co_return RelayEnd();
-    const bool waits_to_write = !up.buffer.empty() || !down.buffer.empty();
+    note(up_direction, up, first);
+    note(down_direction, down, second);
     const bool one_ended = (up.ended || down.ended) && rules.after_end.count() > 0;
     const bool held = up.first_bytes != nullptr && !up.buffer.empty();
     if (held) {
@@ -123,10 +130,8 @@ Task<RelayEnd> relay(
       end_timed = false;
     } else if (one_ended && !std::exchange(end_timed, true)) {
       pause.set_timeout(rules.after_end);
-    } else if (!end_timed && waits_to_write) {
-      if (first == FlowStep::moved || second == FlowStep::moved) pause.set_timeout(rules.stall);
     } else if (!end_timed) {
-      pause.clear_deadline();
+      pause.set_deadline(silence.deadline(up_direction, down_direction));
     }
     if (up_turn.over() || down_turn.over()) {
       co_await pause.pass_turn();
@@ -137,7 +142,10 @@ Task<RelayEnd> relay(
       up.first_bytes->expire();
       co_return RelayEnd{"client to upstream failed"};
     }
-    if (pause.expired()) co_return one_ended ? RelayEnd() : stalled(down, rules);
+    if (pause.expired()) {
+      if (one_ended) co_return RelayEnd();
+      co_return RelayEnd{silence.text(up_direction, down_direction), true};
+    }
     if (pause.worker().cut()) co_return RelayEnd{"shutting down"};
   }
 }

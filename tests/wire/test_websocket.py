@@ -2,10 +2,13 @@
 import base64
 import hashlib
 import os
+import threading
+import time
 
 from harness import WireTest, main
 from harness.case import KEY, TOKEN
 from harness.upstream import answer
+from harness.waiting import DEADLINE
 
 
 def accept_of(key):
@@ -42,6 +45,32 @@ class WebSocket(WireTest):
     def upgrade(self, peer, upstream, target="/ws", **over):
         peer.send_request("GET", target, upstream.host(), [*self.fields(**over), ("Authorization", TOKEN)])
         return peer.read_response()
+
+    def test_a_client_that_takes_nothing(self):
+        """Over TLS nothing of a record counts as taken before all of it is; and what the client says is no sign that it reads."""
+        proxy = self.own_proxy({"proxy": {"limits": {"stall_timeout": "500ms"}}})
+        pings = threading.Semaphore(0)
+
+        def pour(connection, request):
+            connection.send(switching(request))
+            connection.sock.setblocking(True)
+            while True:
+                if not connection.sock.recv(1):
+                    return "end"
+                connection.send(b"p" * 16_000)
+                pings.release()
+
+        self.tls_upstream.routes["/pour"] = pour
+        peer = self.tls_tunnel(self.tls_upstream.host(), proxy=proxy)
+        self.assertEqual(101, self.upgrade(peer, self.tls_upstream, "/pour").status)
+        peer.sock.settimeout(1)
+        with self.assertRaises(OSError):
+            end = time.monotonic() + DEADLINE
+            while time.monotonic() < end:
+                peer.send(b"?")
+                pings.acquire(timeout=0.05)
+        record = proxy.wait_request(path="/pour")
+        self.assertEqual((101, "client took no byte for 500ms (proxy.limits.stall_timeout)"), (record["audit"]["status_code"], record["error"]))
 
     def test_session(self):
         for where, upstream in (("plain", self.upstream), ("tls", self.tls_upstream)):
