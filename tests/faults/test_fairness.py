@@ -71,7 +71,7 @@ class Fairness(WireTest):
         print(f"small requests beside {TRANSFERS} transfers of {rate:.0f} MB/s in all: p50 {1000 * percentile(busy, .5):.2f} ms, "
               f"p99 {1000 * p99:.2f} ms, without them {1000 * quiet:.2f} ms", flush=True)
         self.assertGreater(rate, 100, "nothing was transferred to speak of")
-        self.assertLess(p99, max(0.005, 4 * quiet) * SLOWNESS)
+        self.assertLess(p99, max(0.015, 4 * quiet) * SLOWNESS)  # on an idle machine 3 ms; a second where turns are not given away
 
 
 if __name__ == "__main__":
