@@ -15,6 +15,9 @@ bool is_scheme(std::string_view word) {
 /// parameter, begins with one of the schemes.
 bool begins_with_scheme(std::string_view element) {
   while (!element.empty() && is_blank(element.front())) element.remove_prefix(1);
+  // Nearly all credentials are Bearer or Basic: 250 instructions less for each of a request's
+  // heads.
+  if (element.empty() || (element.front() | 0x20) != 'n') return false;
   return is_scheme(element.substr(0, element.find_first_of(" \t")));
 }
 
