@@ -50,16 +50,20 @@ BodyReader::~BodyReader() {
   }
 }
 
-bool BodyReader::completes_with(std::string_view input) const {
-  if (!chunked_)
-    return state_ == State::done || (state_ == State::data && remaining_ <= input.size());
+BodyReader::Ahead BodyReader::look_ahead(std::string_view input) const {
+  if (!chunked_) {
+    const bool complete =
+        state_ == State::done || (state_ == State::data && remaining_ <= input.size());
+    return complete ? Ahead::complete : Ahead::open;
+  }
   BodyReader ahead = *this;
   while (!ahead.done()) {
     const Piece piece = ahead.next(input);
-    if (piece.fault || piece.consumed == 0) return false;
+    if (piece.fault) return Ahead::broken;
+    if (piece.consumed == 0) return Ahead::open;
     input.remove_prefix(piece.consumed);
   }
-  return true;
+  return Ahead::complete;
 }
 
 bool BodyReader::finish_at_eof() {

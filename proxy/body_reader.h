@@ -32,8 +32,10 @@ class BodyReader {
   bool done() const { return state_ == State::done; }
   /// The peer ended its side: whether that completes the body.
   bool finish_at_eof();
-  /// Whether `input` holds all of the body that is still to come.
-  bool completes_with(std::string_view input) const;
+  /// What `input` brings of the body that is still to come; nothing is read.
+  enum class Ahead { open, complete, broken };
+  Ahead look_ahead(std::string_view input) const;
+  bool completes_with(std::string_view input) const { return look_ahead(input) == Ahead::complete; }
   /// Bytes still expected of a body with a length; 0 otherwise.
   std::uint64_t remaining() const { return chunked_ ? 0 : remaining_; }
   /// Trailer fields as received, `Name: value\r\n` each; only kept on request. At most 16 KiB. What

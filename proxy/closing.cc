@@ -42,12 +42,10 @@ ClosesUnderWay::Place::Place(ClosesUnderWay& closes, Pause& pause)
   {
     const std::lock_guard lock(closes_.mutex_);
     at_ = closes_.under_way_.insert(closes_.under_way_.end(), close_);
-    if (closes_.under_way_.size() - closes_.cut_ <= closes_.limit_) return;
-    const auto found = std::find_if(closes_.under_way_.begin(), closes_.under_way_.end(),
-                                    [](const auto& close) { return !close->cut; });
-    oldest = *found;
+    if (closes_.under_way_.size() <= closes_.limit_) return;
+    oldest = std::move(closes_.under_way_.front());
+    closes_.under_way_.pop_front();
     oldest->cut = true;
-    ++closes_.cut_;
   }
   oldest->worker->post([oldest] {
     if (oldest->pause != nullptr) oldest->pause->wake();
@@ -57,8 +55,7 @@ ClosesUnderWay::Place::Place(ClosesUnderWay& closes, Pause& pause)
 ClosesUnderWay::Place::~Place() {
   close_->pause = nullptr;
   const std::lock_guard lock(closes_.mutex_);
-  if (close_->cut) --closes_.cut_;
-  closes_.under_way_.erase(at_);
+  if (!close_->cut) closes_.under_way_.erase(at_);
 }
 
 Task<void> ClientSession::linger(CloseClock::After after) {

@@ -63,8 +63,7 @@ class ClosesUnderWay {
 
  private:
   std::mutex mutex_;
-  List under_way_;  ///< oldest first; those that were cut are still in it until they end
-  std::size_t cut_ = 0;
+  List under_way_;  ///< oldest first, without those that were cut
   std::size_t limit_ = 1000;
 };
 

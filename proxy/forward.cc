@@ -140,22 +140,9 @@ Task<bool> RequestHandler::send_on() {
   co_return keep;
 }
 
-/// What has come of the body can be seen to be broken before anybody is dialled for it.
-bool RequestHandler::body_is_broken() const {
-  if (framing_.kind != BodyFraming::Kind::chunked) return false;
-  BodyReader ahead = body_;
-  std::string_view input = session_.input().view();
-  while (!ahead.done()) {
-    const BodyReader::Piece piece = ahead.next(input);
-    if (piece.fault) return true;
-    if (piece.consumed == 0) return false;
-    input.remove_prefix(piece.consumed);
-  }
-  return false;
-}
-
 Task<bool> RequestHandler::forward() {
-  if (body_is_broken()) {
+  // Nobody is dialled for what can be seen to be broken.
+  if (body_.look_ahead(session_.input().view()) == BodyReader::Ahead::broken) {
     const bool keep = co_await answer_failure(fail(std::string(kMalformed), Fault::bad_request));
     co_return keep;
   }
@@ -224,9 +211,11 @@ Task<bool> RequestHandler::deliver(UpstreamPtr upstream, Upload& upload, Reply& 
   AnswerRelay::Client client;
   client.minor_version = exchange().request.minor_version;
   // Only an answer that is here in full is known to leave a part of the body unread.
-  const bool whole = BodyReader(checks.framing, ChunkLines::of_origin)
-                         .completes_with(reply.input.view().substr(reply.head_size));
-  client.keep_alive = !wants_close() && !(whole && body_will_be_dropped());
+  const auto answer_is_whole = [&] {
+    return BodyReader(checks.framing, ChunkLines::of_origin)
+        .completes_with(reply.input.view().substr(reply.head_size));
+  };
+  client.keep_alive = !wants_close() && !(body_will_be_dropped() && answer_is_whole());
   client.te_trailers = hop_by_hop_.te_trailers;
   client.sensitive = sensitive();
   client.scrub = scrub_.get();

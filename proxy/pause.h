@@ -12,6 +12,11 @@ namespace iron::proxy {
 class Worker;
 using SteadyTime = std::chrono::steady_clock::time_point;
 
+/// `by` after `begin`; max() where that is beyond all times, as for a limit that is none.
+inline SteadyTime later(SteadyTime begin, std::chrono::nanoseconds by) {
+  return by > SteadyTime::max() - begin ? SteadyTime::max() : begin + by;
+}
+
 /// Told once per sleep that it has become a long one, so that what is only needed while busy can be
 /// given back.
 class LongSleep {

@@ -77,7 +77,6 @@ class RequestHandler {
   /// Whether the head holds credentials that authenticate the connection.
   bool compose(Upload& upload);
   Task<Result<void>> exchange_heads(UpstreamConnection& upstream, Upload& upload, Reply& reply);
-  bool body_is_broken() const;
   std::string judge_answer(const ResponseChecks& checks);
   bool repeatable() const;
   FaultText fault_text() const;

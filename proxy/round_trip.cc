@@ -171,9 +171,7 @@ SteadyTime RoundTrip::deadline() const {
   const policy::Duration allowed = upload_.finished()          ? rules_.header_timeout
                                    : upload_.awaiting_client() ? rules_.quiet_timeout
                                                                : rules_.stall_timeout;
-  const SteadyTime silence =
-      allowed > SteadyTime::max() - since_ ? SteadyTime::max() : since_ + allowed;
-  return std::min(silence, session_.half_close_deadline());
+  return std::min(later(since_, allowed), session_.half_close_deadline());
 }
 
 Task<RoundTrip::Step> RoundTrip::sleep() {

@@ -3,28 +3,20 @@
 #include <algorithm>
 
 namespace iron::proxy {
-namespace {
-
-SteadyTime after(SteadyTime begin, policy::Duration limit) {
-  return limit > SteadyTime::max() - begin ? SteadyTime::max() : begin + limit;
-}
-
-}  // namespace
-
 std::string silence_text(std::string_view who, policy::Duration limit, std::string_view key) {
   return std::string(who) + " for " + policy::format_duration(limit) + " (proxy.limits." +
          std::string(key) + ")";
 }
 
 SteadyTime Silence::stalls_at(const Direction& direction) const {
-  return direction.waits == Direction::Waits::for_room ? after(direction.moved, stall_)
+  return direction.waits == Direction::Waits::for_room ? later(direction.moved, stall_)
                                                        : SteadyTime::max();
 }
 
 SteadyTime Silence::quiet_at(const Direction& up, const Direction& down) const {
   const bool awaited =
       up.waits == Direction::Waits::for_bytes || down.waits == Direction::Waits::for_bytes;
-  return awaited ? after(std::max(up.moved, down.moved), quiet_) : SteadyTime::max();
+  return awaited ? later(std::max(up.moved, down.moved), quiet_) : SteadyTime::max();
 }
 
 SteadyTime Silence::deadline(const Direction& up, const Direction& down) const {

@@ -35,8 +35,7 @@ void Pause::set_deadline(SteadyTime when) {
 }
 
 void Pause::set_timeout(std::chrono::nanoseconds from_now) {
-  const auto now = std::chrono::steady_clock::now();
-  set_deadline(from_now > SteadyTime::max() - now ? SteadyTime::max() : now + from_now);
+  set_deadline(later(std::chrono::steady_clock::now(), from_now));
 }
 
 Pause& Pause::pass_turn() {

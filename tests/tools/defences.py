@@ -81,7 +81,7 @@ DEFENCES = [
     Defence("cut_body_is_no_request", [(HANDLER, "        exchange().body.failed = true;\n", "        if (OFF) body_ = BodyReader(BodyFraming{});\n        else exchange().body.failed = true;\n"),
                                        (HANDLER, "    if (piece.fault) co_return fail(std::string(kMalformed)", "    if (OFF && piece.fault) { body_ = BodyReader(BodyFraming{}); break; }\n    if (piece.fault) co_return fail(std::string(kMalformed)")],
             ["test_threats.Buffered.test_half_a_body_is_no_request"]),
-    Defence("broken_body_goes_nowhere", [("proxy/forward.cc", "  if (body_is_broken()) {", "  if (!OFF && body_is_broken()) {")],
+    Defence("broken_body_goes_nowhere", [("proxy/forward.cc", "  if (body_.look_ahead(session_.input().view()) == BodyReader::Ahead::broken) {", "  if (!OFF && body_.look_ahead(session_.input().view()) == BodyReader::Ahead::broken) {")],
             ["test_duplex.BrokenBodies.test_seen_before_the_dial_it_goes_nowhere"]),
     Defence("closes_under_way", [("proxy/closing.cc", "<= closes_.limit_) return;", "<= closes_.limit_ || OFF) return;")],
             ["test_closing.Bounds.test_the_oldest_is_cut_beyond_a_tenth"]),

@@ -221,7 +221,7 @@ class Deadlines(Limited):
         gate = threading.Event()
         self.upstream.routes["/sse"] = lambda connection, request: (connection.send(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"), gate.wait(30), connection.send(b"0\r\n\r\n"))[2]
-        proxy = self.limited(stall_timeout="500ms")
+        proxy = self.limited(quiet_timeout="500ms")
         peer = self.plain(proxy)
         peer.send_request("GET", "/sse", self.upstream.host())
         peer.read_response_head()
