@@ -27,7 +27,7 @@ std::string closing_answer(std::string_view status_and_reason, std::string_view 
 HeadRefusal head_refusal(HeadFault fault) {
   switch (fault) {
     case HeadFault::header_name:
-      return {closing_answer("400 Bad Request: invalid header name"), 400, "malformed request"};
+      return {closing_answer("400 Bad Request: invalid header name"), 400, kMalformedRequest};
     case HeadFault::missing_host:
       return {closing_answer("400 Bad Request: missing required Host header"), 400,
               "missing Host header"};
@@ -59,7 +59,7 @@ HeadRefusal head_refusal(HeadFault fault) {
     case HeadFault::malformed:
       break;
   }
-  return {closing_answer("400 Bad Request"), 400, "malformed request"};
+  return {closing_answer("400 Bad Request"), 400, kMalformedRequest};
 }
 
 std::string text_answer(int status,

@@ -12,6 +12,8 @@ namespace iron::proxy {
 
 /// `HTTP/1.1 X`, text/plain, `Connection: close`, body X. The connection closes after it.
 std::string closing_answer(std::string_view status_and_reason, std::string_view reason_field = {});
+/// What the record's `error` says of a head or a body that breaks the grammar.
+inline constexpr std::string_view kMalformedRequest = "malformed request";
 /// The closing answer to a head fault, the status in it, and what the record's `error` says.
 struct HeadRefusal {
   std::string answer;

@@ -87,7 +87,7 @@ Task<bool> serve_connect(ClientSession& session, RequestStatePtr state, Buffer h
     Refusal refusal;
     refusal.host = text;
     refusal.method = "CONNECT";
-    refusal.error = "malformed request";
+    refusal.error = kMalformedRequest;
     session.record_refusal(refusal);
     const bool sent = co_await session.send(closing_answer("400 Bad Request"));
     if (sent) session.close_gently();

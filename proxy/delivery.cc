@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "proxy/answers.h"
 #include "proxy/worker.h"
 
 namespace iron::proxy {
@@ -72,7 +73,7 @@ std::size_t Delivery::upload_step() {
       upload_broke("client gone", Fault::client_gone);
       break;
     case Upload::Step::client_fault:
-      upload_broke("malformed request", Fault::bad_request);
+      upload_broke(kMalformedRequest, Fault::bad_request);
       break;
     case Upload::Step::finished:
       reply_.upload_done = true;

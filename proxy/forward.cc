@@ -143,7 +143,8 @@ Task<bool> RequestHandler::send_on() {
 Task<bool> RequestHandler::forward() {
   // Nobody is dialled for what can be seen to be broken.
   if (body_.look_ahead(session_.input().view()) == BodyReader::Ahead::broken) {
-    const bool keep = co_await answer_failure(fail(std::string(kMalformed), Fault::bad_request));
+    const bool keep =
+        co_await answer_failure(fail(std::string(kMalformedRequest), Fault::bad_request));
     co_return keep;
   }
   const auto began = std::chrono::steady_clock::now();

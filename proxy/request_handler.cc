@@ -297,7 +297,7 @@ Task<Result<void>> RequestHandler::load_body(transforms::BodyNeed need) {
       }
     }
     const BodyReader::Piece piece = body_.next(input.view());
-    if (piece.fault) co_return fail(std::string(kMalformed), Fault::bad_request);
+    if (piece.fault) co_return fail(std::string(kMalformedRequest), Fault::bad_request);
     if (loaded_body_.size() + piece.data.size() > most) {
       co_return fail(std::string(kBodyTooLarge), Fault::body_too_large);
     }

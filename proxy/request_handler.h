@@ -22,9 +22,6 @@ namespace iron::proxy {
 class AnswerRelay;
 class Delivery;
 
-/// What the record says of a request whose body broke its framing.
-inline constexpr std::string_view kMalformed = "malformed request";
-
 /// One request from its complete head to its record. Lives in the frame of the session's loop; see
 /// docs/life-of-a-request.md for the walk. Split over request_handler.cc (checks, policy, answers
 /// of our own), forward.cc (to the upstream and back) and websocket.cc.

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <optional>
 
+#include "proxy/answers.h"
 #include "proxy/header_rules.h"
 #include "proxy/listener.h"
 #include "proxy/silence.h"
@@ -70,7 +71,7 @@ RoundTrip::Step RoundTrip::upload_step() {
     case Upload::Step::client_gone:
       return fail_with("client gone", Fault::client_gone);
     case Upload::Step::client_fault:
-      return fail_with("malformed request", Fault::bad_request);
+      return fail_with(std::string(kMalformedRequest), Fault::bad_request);
     case Upload::Step::upstream_failed:
       upload_broken_ = true;  // an answer may still be there to be read
       break;

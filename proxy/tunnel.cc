@@ -1,5 +1,6 @@
 #include "proxy/tunnel.h"
 
+#include "proxy/answers.h"
 #include "proxy/client_session.h"
 #include "proxy/passthrough.h"
 #include "proxy/worker.h"
@@ -59,7 +60,7 @@ Task<TunnelProtocol> ClientSession::detect_protocol() {
     if (pause_.expired()) {
       note_request();
       Refusal refusal;
-      refusal.error = "malformed request";
+      refusal.error = kMalformedRequest;
       record_refusal(refusal);
       co_return TunnelProtocol::undecided;
     }

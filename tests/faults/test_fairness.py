@@ -7,6 +7,7 @@ import unittest
 
 from faultcase import SLOWNESS, WireTest, allowlist, main
 from harness.peer import connect
+from harness.waiting import wait_until
 
 PEERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bulk_peers.py")
 TRANSFERS = 4
@@ -62,8 +63,7 @@ class Fairness(WireTest):
             clients.stdin.flush()
             return int(clients.stdout.readline())
 
-        while taken() < 64 << 20:
-            time.sleep(0.05)
+        wait_until(lambda: taken() > 64 << 20, "the transfers under way")
         before, begin = taken(), time.monotonic()
         busy = self.delays(proxy)
         rate = (taken() - before) / (time.monotonic() - begin) / 1e6

@@ -79,7 +79,7 @@ DEFENCES = [
             ["tls_tests:ErrorTextTest.WildcardsCoverUnderscores", "test_upstream.Trust.test_a_wildcard_covers_a_label_with_an_underscore"]),
     Defence("body_limit", [(HANDLER, "limit > 0 && need.whole ?", "!OFF && limit > 0 && need.whole ?")], ["test_streaming.BodySwap.test_above_the_limit_is_413"]),
     Defence("cut_body_is_no_request", [(HANDLER, "        exchange().body.failed = true;\n", "        if (OFF) body_ = BodyReader(BodyFraming{});\n        else exchange().body.failed = true;\n"),
-                                       (HANDLER, "    if (piece.fault) co_return fail(std::string(kMalformed)", "    if (OFF && piece.fault) { body_ = BodyReader(BodyFraming{}); break; }\n    if (piece.fault) co_return fail(std::string(kMalformed)")],
+                                       (HANDLER, "    if (piece.fault) co_return fail(std::string(kMalformedRequest)", "    if (OFF && piece.fault) { body_ = BodyReader(BodyFraming{}); break; }\n    if (piece.fault) co_return fail(std::string(kMalformedRequest)")],
             ["test_threats.Buffered.test_half_a_body_is_no_request"]),
     Defence("broken_body_goes_nowhere", [("proxy/forward.cc", "  if (body_.look_ahead(session_.input().view()) == BodyReader::Ahead::broken) {", "  if (!OFF && body_.look_ahead(session_.input().view()) == BodyReader::Ahead::broken) {")],
             ["test_duplex.BrokenBodies.test_seen_before_the_dial_it_goes_nowhere"]),
