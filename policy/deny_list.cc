@@ -143,6 +143,17 @@ DenyList::DenyList(const std::vector<std::string>& cidrs, bool special) : specia
     const bool all_mapped = !parsed.address.v4 && prefix.network.is_v4() && prefix.bits == 0;
     if (!all_mapped) prefixes_.push_back(prefix);
   }
+  deny_metadata();
+}
+
+/// The metadata service of a provider is denied with those of the others, at whatever address it is
+/// reached.
+void DenyList::deny_metadata() {
+  const IpAddress google = IpAddress::parse("fd20:ce::254").value();
+  const IpAddress amazon = IpAddress::parse("fd00:ec2::254").value();
+  const IpAddress shared = IpAddress::parse("169.254.169.254").value();
+  if (check_plain(google) || (!check_plain(amazon) && !check_plain(shared))) return;
+  prefixes_.push_back({google, 128});
 }
 
 std::optional<DenyList::Hit> DenyList::check_plain(const IpAddress& address) const {
@@ -168,20 +179,9 @@ std::optional<DenyList::Hit> DenyList::check_as_loopback(const IpAddress& addres
   return hit;
 }
 
-/// The metadata service of a provider is denied with those of the others, at whatever address it is
-/// reached.
-std::optional<DenyList::Hit> DenyList::check_metadata(const IpAddress& address) const {
-  static const IpAddress kGoogle = IpAddress::parse("fd20:ce::254").value();
-  static const IpAddress kAmazon = IpAddress::parse("fd00:ec2::254").value();
-  static const IpAddress kShared = IpAddress::parse("169.254.169.254").value();
-  if (address != kGoogle || (!check_plain(kAmazon) && !check_plain(kShared))) return std::nullopt;
-  return Hit{address, address.text() + "/128"};
-}
-
 std::optional<DenyList::Hit> DenyList::check(const IpAddress& address) const {
   if (empty()) return std::nullopt;
   if (auto hit = check_plain(address)) return hit;
-  if (auto hit = check_metadata(address)) return hit;
   if (auto hit = check_as_loopback(address)) return hit;
   for (const IpAddress& embedded : embedded_addresses(address)) {
     if (auto hit = check_plain(embedded)) return hit;

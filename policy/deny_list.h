@@ -37,8 +37,8 @@ class DenyList {
   };
 
  private:
+  void deny_metadata();
   std::optional<Hit> check_plain(const IpAddress& address) const;
-  std::optional<Hit> check_metadata(const IpAddress& address) const;
   std::optional<Hit> check_as_loopback(const IpAddress& address) const;
 
   std::vector<Prefix> prefixes_;

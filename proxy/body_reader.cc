@@ -82,10 +82,15 @@ BodyReader::Piece BodyReader::next(std::string_view input) {
   }
   std::size_t used = 0;
   while (used < input.size() && state_ != State::data && state_ != State::done) {
-    const Piece step = state_ == State::trailer ? trailer_line(input.substr(used))
-                                                : chunk_byte(input.substr(used));
-    if (step.fault) return {used, {}, true};
-    used += step.consumed;
+    if (state_ == State::trailer) {
+      const Piece step = trailer_line(input.substr(used));
+      if (step.fault) return {used, {}, true};
+      used += step.consumed;
+    } else if (chunk_byte(input[used])) {
+      ++used;
+    } else {
+      return {used, {}, true};
+    }
   }
   if (state_ == State::data && used < input.size()) {
     Piece piece = next(input.substr(used));
@@ -95,9 +100,7 @@ BodyReader::Piece BodyReader::next(std::string_view input) {
   return {used, {}, false};
 }
 
-BodyReader::Piece BodyReader::chunk_byte(std::string_view input) {
-  const char c = input.front();
-  const Piece one{1, {}, false}, bad{0, {}, true};
+bool BodyReader::chunk_byte(char c) {
   switch (state_) {
     case State::size_start:
       remaining_ = 0;
@@ -108,39 +111,43 @@ BodyReader::Piece BodyReader::chunk_byte(std::string_view input) {
     case State::size: {
       const int digit = hex_value(c);
       if (digit >= 0) {
-        if (++digits_ > 16 || (remaining_ >> 59) != 0) return bad;
+        if (++digits_ > 16 || (remaining_ >> 59) != 0) return false;
         remaining_ = remaining_ << 4 | static_cast<std::uint64_t>(digit);
-        return one;
+        return true;
       }
-      if (digits_ == 0) return bad;
+      if (digits_ == 0) return false;
+      if (c == '\r') {
+        state_ = State::size_lf;
+        return true;
+      }
       extension_.begin();
       state_ = State::extension;
       [[fallthrough]];
     }
     case State::extension:
       if (c == '\r') {
-        if (!extension_.may_end()) return bad;
+        if (!extension_.may_end()) return false;
         state_ = State::size_lf;
-        return one;
+        return true;
       }
-      if (++extension_line_ > kExtensionLine || ++extension_total_ > kExtensionTotal) return bad;
-      return extension_.take(c) ? one : bad;
+      if (++extension_line_ > kExtensionLine || ++extension_total_ > kExtensionTotal) return false;
+      return extension_.take(c);
     case State::size_lf:
-      if (c != '\n') return bad;
+      if (c != '\n') return false;
       state_ = remaining_ > 0 ? State::data : State::trailer;
       line_.clear();
       line_cr_ = false;
-      return one;
+      return true;
     case State::data_end_cr:
-      if (c != '\r') return bad;
+      if (c != '\r') return false;
       state_ = State::data_end_lf;
-      return one;
+      return true;
     case State::data_end_lf:
-      if (c != '\n') return bad;
+      if (c != '\n') return false;
       state_ = State::size_start;
-      return one;
+      return true;
     default:
-      return bad;
+      return false;
   }
 }
 

@@ -56,7 +56,7 @@ class BodyReader {
     trailer,
     done
   };
-  Piece chunk_byte(std::string_view input);
+  bool chunk_byte(char c);  ///< false: broken framing
   Piece trailer_line(std::string_view input);
 
   bool trailer_ended();

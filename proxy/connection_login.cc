@@ -49,12 +49,11 @@ bool offers_in(std::string_view challenges) {
 
 }  // namespace
 
-bool is_credentials_field(std::string_view name) {
-  return (name.size() == 13 && iequals(name, "Authorization")) ||
-         (name.size() == 19 && iequals(name, "Proxy-Authorization"));
+bool is_connection_login(std::string_view name, std::string_view value) {
+  // The value first: one letter rules out nearly all credentials.
+  return begins_with_scheme(value) &&
+         (iequals(name, kAuthorization) || iequals(name, kProxyAuthorization));
 }
-
-bool logs_connection_in(std::string_view credentials) { return begins_with_scheme(credentials); }
 
 bool offers_connection_login(const Response& response) {
   if (response.status != 401 && response.status != 407) return false;

@@ -171,13 +171,13 @@ bool HeadParser::field_line(std::string_view line, Headers& headers) {
   }
   std::string_view name = line.substr(0, colon);
   const std::string_view value = trim(line.substr(colon + 1));
-  if (kind_ == Kind::response && (name.back() == ' ' || name.back() == '\t'))
-    name = answer_field_name(name);
   if (!all(name, kToken)) {
-    if (!all(name, kPrintable) || kind_ == Kind::response) {
+    const bool answer = kind_ == Kind::response;
+    if (answer) name = answer_field_name(name);
+    if (!all(name, answer ? kToken : kPrintable)) {
       return refuse(HeadFault::malformed, "malformed MIME header line");
     }
-    bad_name_ = true;
+    bad_name_ = !answer;
   }
   if (!all(value, kValue)) return refuse(HeadFault::malformed, "malformed MIME header line");
   headers.add(name, value);

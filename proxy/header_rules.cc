@@ -86,8 +86,8 @@ HopByHop read_connection(const Headers& headers) {
       result.keep_alive = result.keep_alive || has_token(field.value, "keep-alive");
     } else if (field.name.size() == 2 && iequals(field.name, "TE")) {
       result.te_trailers = result.te_trailers || has_token(field.value, "trailers");
-    } else if (is_credentials_field(field.name)) {
-      result.connection_login = result.connection_login || logs_connection_in(field.value);
+    } else if (logs_connection_in(field.name, field.value)) {
+      result.connection_login = true;
     }
   }
   return result;
@@ -228,7 +228,7 @@ WrittenHead write_request_head(const transforms::Exchange& exchange,
   if (!host_written) out = put(put(put(out, "Host: "), host), "\r\n");
   bool framed = framing.kind == UpstreamFraming::Kind::none;
   for (const Field& field : headers.all()) {
-    if (iequals(field.name, "Host")) {
+    if (field.name.size() == 4 && iequals(field.name, "Host")) {
       out = put(put(put(put(out, field.name), ": "), host), "\r\n");
       continue;
     }
@@ -244,9 +244,9 @@ WrittenHead write_request_head(const transforms::Exchange& exchange,
     const std::string_view name = transforms::field_name(exchange, field);
     char* const value = put(put(out, name), ": ");
     out = transforms::write_field_value(exchange, field, value);
-    if (is_credentials_field(name)) {
-      const std::string_view credentials(value, static_cast<std::size_t>(out - value));
-      written.connection_login = written.connection_login || logs_connection_in(credentials);
+    if (field.rewrite != 0 &&
+        logs_connection_in(name, {value, static_cast<std::size_t>(out - value)})) {
+      written.connection_login = true;
     }
     out = put(out, "\r\n");
   }

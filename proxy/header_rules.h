@@ -42,7 +42,9 @@ struct UpstreamFraming {
 std::size_t request_head_bound(const transforms::Exchange& exchange, std::string_view host);
 struct WrittenHead {
   char* end = nullptr;
-  bool connection_login = false;  ///< it holds credentials that authenticate the connection
+  /// A rewritten field holds credentials that authenticate the connection; of the others
+  /// HopByHop tells it.
+  bool connection_login = false;
 };
 /// Writes the head for the upstream to `out` (secret memory). `host`: value of the Host field.
 WrittenHead write_request_head(const transforms::Exchange& exchange,

@@ -28,6 +28,8 @@ Secrets::Secrets(const BuildContext& context) : entries_(read_secret_entries(con
     const SecretEntry& entry = *entries_[i];
     any_body_ = any_body_ || entry.match_body;
     any_scrub_ = any_scrub_ || entry.scrub != ScrubResponses::off;
+    any_require_ = any_require_ || entry.require != Require::never;
+    any_when_sent_ = any_when_sent_ || entry.require == Require::when_sent;
     for (const policy::Rule& rule : entry.rules) {
       const auto id = static_cast<std::uint32_t>(rules_.size());
       if (rule.host) {
@@ -59,25 +61,45 @@ Secrets::Plan Secrets::plan(Exchange& exchange) const {
   const policy::Subject subject = exchange.subject();
   index_.find(subject.host, subject.literal, scratch.rules);
   Plan plan;
-  for (auto rule = scratch.rules.begin(); rule != scratch.rules.end() && plan.end == End::none;) {
-    const std::uint32_t id = entry_of_rule_[*rule];
-    const auto next = std::find_if(rule, scratch.rules.end(),
-                                   [&](std::uint32_t at) { return entry_of_rule_[at] != id; });
-    if (std::any_of(rule, next, [&](std::uint32_t at) { return rules_[at]->admits(subject); })) {
+  std::uint32_t last = kNobody;
+  for (std::span<const std::uint32_t> left(scratch.rules); !left.empty(); left = left.subspan(1)) {
+    const std::uint32_t id = entry_of_rule_[left.front()];
+    if (id == last) continue;
+    last = id;
+    // The first rule is nearly always enough: 20 instructions less for each entry.
+    if (rules_[left.front()]->admits(subject) || other_rule_admits(left, subject)) {
       plan.end = activate(exchange, id, plan);
-    } else if (std::any_of(rule, next,
-                           [&](std::uint32_t at) { return rules_[at]->concerns(subject); })) {
+    } else if (any_rule_concerns(left, subject)) {
       plan.end = guard(exchange, *entries_[id]);
     }
     plan.entry = id;
-    rule = next;
+    if (plan.end != End::none) break;
   }
   return plan;
 }
 
+std::span<const std::uint32_t> Secrets::of_one_entry(std::span<const std::uint32_t> rules) const {
+  const auto end = std::find_if(rules.begin(), rules.end(), [&](std::uint32_t rule) {
+    return entry_of_rule_[rule] != entry_of_rule_[rules.front()];
+  });
+  return {rules.begin(), end};
+}
+
+bool Secrets::other_rule_admits(std::span<const std::uint32_t> rules,
+                                const policy::Subject& subject) const {
+  return std::ranges::any_of(of_one_entry(rules).subspan(1),
+                             [&](std::uint32_t rule) { return rules_[rule]->admits(subject); });
+}
+
+bool Secrets::any_rule_concerns(std::span<const std::uint32_t> rules,
+                                const policy::Subject& subject) const {
+  return std::ranges::any_of(of_one_entry(rules),
+                             [&](std::uint32_t rule) { return rules_[rule]->concerns(subject); });
+}
+
 bool Secrets::lacks_tls(const Exchange& exchange, const SecretEntry& entry) {
-  const bool is_request = !exchange.tunnel_check && exchange.mode == Mode::mitm;
-  return entry.require_tls && is_request && !exchange.client_tls;
+  if (!entry.require_tls || exchange.client_tls) return false;
+  return !exchange.tunnel_check && exchange.mode == Mode::mitm;
 }
 
 Secrets::End Secrets::guard(Exchange& exchange, const SecretEntry& entry) const {
@@ -114,7 +136,7 @@ Secrets::End Secrets::activate(Exchange& exchange, std::uint32_t id, Plan& plan)
 
 std::uint32_t Secrets::first_missing(Exchange& exchange) const {
   // The requests inside an intercepted tunnel carry the token; the tunnel itself cannot.
-  if (exchange.tunnel_check && exchange.mode == Mode::mitm) return kNobody;
+  if (!any_require_ || (exchange.tunnel_check && exchange.mode == Mode::mitm)) return kNobody;
   // A token beside the target of what is relayed unseen says nothing about that: its check is the
   // only one.
   const bool token_counts = exchange.mode != Mode::passthrough;
@@ -128,7 +150,7 @@ std::uint32_t Secrets::first_missing(Exchange& exchange) const {
 
 /// What the fields and the query hold is swapped.
 std::uint32_t Secrets::first_not_alone(Exchange& exchange) const {
-  if (exchange.tunnel_check || exchange.mode != Mode::mitm) return kNobody;
+  if (!any_when_sent_ || exchange.tunnel_check || exchange.mode != Mode::mitm) return kNobody;
   for (const Scratch::Active& active : exchange.scratch.active) {
     const SecretEntry& entry = *entries_[active.entry];
     if (entry.require != Require::when_sent || !active.hit) continue;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,12 @@ class Secrets : public Transform {
   /// Of an entry that matches one reading of the path only: no key, but what it refuses stays
   /// refused.
   End guard(Exchange& exchange, const SecretEntry& entry) const;
+  /// Of the rules that match a request's host, those in front that are one entry's.
+  std::span<const std::uint32_t> of_one_entry(std::span<const std::uint32_t> rules) const;
+  bool other_rule_admits(std::span<const std::uint32_t> rules,
+                         const policy::Subject& subject) const;
+  bool any_rule_concerns(std::span<const std::uint32_t> rules,
+                         const policy::Subject& subject) const;
   static bool lacks_tls(const Exchange& exchange, const SecretEntry& entry);
   /// The first active entry that must have a hit and has none.
   std::uint32_t first_missing(Exchange& exchange) const;
@@ -59,6 +66,7 @@ class Secrets : public Transform {
   std::vector<const policy::Rule*> rules_;
   policy::HostIndex index_;
   bool any_body_ = false, any_scrub_ = false;
+  bool any_require_ = false, any_when_sent_ = false;
 };
 
 }  // namespace iron::transforms
