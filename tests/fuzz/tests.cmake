@@ -21,6 +21,7 @@ set(fuzz_dir ${CMAKE_CURRENT_SOURCE_DIR}/fuzz)
 find_package(simdjson REQUIRED)
 
 add_library(iron_fuzz_support STATIC ${fuzz_dir}/fuzz_target.cc ${fuzz_dir}/reference.cc
+            ${fuzz_dir}/scrub_places.cc ${fuzz_dir}/scrub_replaced.cc
             ${CMAKE_CURRENT_SOURCE_DIR}/transforms/rig.cc)
 target_link_libraries(iron_fuzz_support PUBLIC iron::proxy simdjson::simdjson)
 
