@@ -1,36 +1,21 @@
 """A steady request allocates nothing, from its head to its record: counted in the program itself, by what is preloaded into it.
 
 OpenSSL 3.0 makes two small blocks for each record that it reads or writes, whoever uses it: under TLS they are what is left."""
-import os
-import struct
-import tempfile
-import unittest
-
-from faultcase import KEY, TOKEN, WireTest, allowlist, main, secret, secrets
+from faultcase import KEY, TOKEN, allowlist, main, secret, secrets
 from harness.upstream import answer
-from test_failing_calls import SHIM, Calls
+from preloaded import PreloadedTest
 
 REQUESTS = 400
 # What happens once a second or once in a while, whatever the requests: timers, a look at the files.
 HOUSEKEEPING = 40
 
 
-@unittest.skipUnless(SHIM, "IRON_FAILING_CALLS does not name the library of failing_calls.cc")
-@unittest.skipIf(os.environ.get("IRON_SANITIZE"), "sanitizers have allocators of their own")
-class Allocations(WireTest):
-    starts_proxy = False
+class Allocations(PreloadedTest):
     transforms = [allowlist("*.test"), secrets(secret(require=True))]
 
     def setUp(self):
         super().setUp()
-        directory = tempfile.mkdtemp(prefix="iron-calls-")
-        self.addCleanup(os.rmdir, directory)
-        self.calls = Calls(directory)
-        self.addCleanup(os.remove, self.calls.path)
-        self.counted = self.own_proxy(env={"LD_PRELOAD": SHIM, "FAILING_CALLS": self.calls.path})
-
-    def count(self):
-        return struct.unpack_from("=Q", self.calls.map, self.calls.KINDS["memory"] + 8)[0]
+        self.counted = self.own_proxy(env=self.preload())
 
     def made_by(self, request):
         """Allocations of REQUESTS requests behind some that warm everything up."""
@@ -39,7 +24,7 @@ class Allocations(WireTest):
         self.calls.arm("memory", 1 << 60)  # counts, and fails none
         for _ in range(REQUESTS):
             request()
-        made = self.count()
+        made = self.calls.count("memory")
         self.calls.disarm("memory")
         return made
 

@@ -1,15 +1,11 @@
 """Each allocation and each socket call of a short exchange fails once: one connection may suffer, the process never, the next request works."""
-import mmap
 import os
-import struct
-import tempfile
 import threading
-import unittest
 
-from faultcase import KEY, TOKEN, WireTest, allowlist, main, secret, secrets
+from faultcase import KEY, TOKEN, allowlist, main, secret, secrets
 from harness.peer import Closed, connect
+from preloaded import PreloadedTest
 
-SHIM = os.environ.get("IRON_FAILING_CALLS", "")
 STEP = int(os.environ.get("IRON_FAILING_STEP", "3"))  # every third call; the nightly run takes each
 FIRST = int(os.environ.get("IRON_FAILING_FIRST", "1"))
 MOST = int(os.environ.get("IRON_FAILING_MOST", "1500"))  # calls of one exchange
@@ -17,44 +13,13 @@ PATIENCE = 12.0  # seconds for an exchange in which something failed: as long as
 NONCE = "MDEyMzQ1Njc4OWFiY2RlZg=="
 
 
-class Calls:
-    """The control block that failing_calls.cc maps."""
-
-    KINDS = {"memory": 0, "sockets": 24}
-
-    def __init__(self, directory):
-        self.path = os.path.join(directory, "control")
-        with open(self.path, "wb") as handle:
-            handle.write(bytes(4096))
-        with open(self.path, "r+b") as handle:
-            self.map = mmap.mmap(handle.fileno(), 4096)
-
-    def arm(self, kind, number):
-        at = self.KINDS[kind]
-        struct.pack_into("=QQQ", self.map, at, 0, 0, 0)
-        struct.pack_into("=Q", self.map, at, number)
-
-    def disarm(self, kind):
-        """Whether the call was reached."""
-        at = self.KINDS[kind]
-        struct.pack_into("=Q", self.map, at, 0)
-        return struct.unpack_from("=Q", self.map, at + 16)[0] > 0
-
-
-@unittest.skipUnless(SHIM, "IRON_FAILING_CALLS does not name the library of failing_calls.cc")
-@unittest.skipIf(os.environ.get("IRON_SANITIZE"), "sanitizers have allocators of their own")
-class FailingCalls(WireTest):
-    starts_proxy = False
+class FailingCalls(PreloadedTest):
     transforms = [allowlist("*.test"), secrets(secret(match_body=True))]
     config = {"proxy": {"limits": {"first_byte_timeout": "2s", "handshake_timeout": "2s", "request_head_timeout": "2s", "stall_timeout": "2s", "idle_timeout": "2s"},
                         "upstream_response_header_timeout": "2s"}}
 
     def setUp(self):
         super().setUp()
-        directory = tempfile.mkdtemp(prefix="iron-calls-")
-        self.addCleanup(os.rmdir, directory)
-        self.calls = Calls(directory)
-        self.addCleanup(os.remove, self.calls.path)
         self.upstream.routes["/ws"] = self.upgrade
         self.deaths = []
         self.number = 0
@@ -68,7 +33,7 @@ class FailingCalls(WireTest):
         return "end"
 
     def start(self):
-        environment = {"LD_PRELOAD": SHIM, "FAILING_CALLS": self.calls.path}
+        environment = self.preload()
         if os.environ.get("FAILING_CALLS_TRACE"):
             environment["FAILING_CALLS_TRACE"] = "1"
         proxy = self.start_proxy(env=environment, add_cleanup=lambda *_: None)

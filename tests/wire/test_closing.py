@@ -1,12 +1,11 @@
 """Answers that leave while the client still sends: they arrive, whoever made them and however the connection ends."""
 import asyncio
 import os
-import socket
 import threading
 
 from harness import Stopwatch, WireTest, main, wait_until
 from harness.case import allowlist, secret, secrets
-from harness.peer import Peer, connect
+from harness.peer import connect
 from harness.upstream import answer
 from harness.waiting import DEADLINE
 
@@ -29,6 +28,18 @@ def send_and_read(peer, data):
     peer.close()
     writer.join(DEADLINE)
     return seen, peer.reset_seen
+
+
+async def write_and_read(reader, writer, data, read):
+    """Writes `data` and then reads, as clients of asyncio do; what `read` saw."""
+    writer.write(data)
+    try:
+        await writer.drain()
+    except OSError:
+        pass  # the answer says why
+    seen = await read(reader)
+    writer.close()
+    return seen
 
 
 class EarlyRefusals(WireTest):
@@ -56,14 +67,7 @@ class EarlyRefusals(WireTest):
         async def once(data):
             reader, writer = await asyncio.open_connection(sock=self.tunnel("up.test:443").sock.dup())
             await writer.start_tls(self.certificates.client_context(), server_hostname="up.test")
-            writer.write(data)
-            try:
-                await writer.drain()
-            except OSError:
-                pass
-            seen = await reader.read()
-            writer.close()
-            return seen
+            return await write_and_read(reader, writer, data, asyncio.StreamReader.read)
 
         for chunked in (False, True):
             data = self.upload(chunked).replace(b"denied.test", b"up.test").replace(b"POST /big", b"POST /a/../big")
@@ -89,14 +93,7 @@ class EarlyRefusals(WireTest):
     def test_asyncio_sees_the_status(self):
         async def once():
             reader, writer = await asyncio.open_connection(*self.proxy.http)
-            writer.write(self.upload(False))
-            try:
-                await writer.drain()
-            except ConnectionError:
-                pass
-            line = await reader.readline()
-            writer.close()
-            return line
+            return await write_and_read(reader, writer, self.upload(False), asyncio.StreamReader.readline)
 
         async def all_of_them():
             return [await once() for _ in range(ROUNDS)]
@@ -213,18 +210,11 @@ class RelayedAnswers(WireTest):
     transforms = [allowlist("*.test")]
     SIZE = 3_000_000
 
-    def slow_reader(self, proxy=None):
-        """A client whose system takes little of an answer before it reads."""
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
-        sock.connect((proxy or self.proxy).http)
-        return self.track(Peer(sock))
-
     def test_a_late_byte_does_not_destroy_the_answer(self):
         self.upstream.routes["/big"] = answer(b"a" * self.SIZE)
         for late in (b"\r\n", b"GET /next HTTP/1.1\r\nHost: up.test\r\n\r\n", b"x" * 100_000):
             with self.subTest(late[:10]):
-                peer = self.slow_reader()
+                peer = self.slow_reader(receive_buffer=16384)
                 peer.send_request("GET", "/big", self.upstream.host(), [("Connection", "close")])
                 self.proxy.wait_record("request", lambda r: r["audit"]["path"] == "/big")  # its last bytes wait to be taken
                 peer.send(late)
@@ -234,7 +224,7 @@ class RelayedAnswers(WireTest):
     def test_a_pipelined_request_at_the_drain(self):
         proxy = self.own_proxy()
         self.upstream.routes["/big"] = answer(b"a" * self.SIZE)
-        peer = self.slow_reader(proxy)
+        peer = self.slow_reader(proxy, 16384)
         peer.send_request("GET", "/big", self.upstream.host())
         head = peer.read_response_head()
         proxy.send_signal(15)

@@ -209,11 +209,7 @@ class Deadlines(Limited):
     def test_stall_timeout_of_a_reader(self):
         proxy = self.limited(stall_timeout="700ms")
         self.upstream.routes["/big"] = answer(b"x" * (32 << 20))
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.connect(proxy.http)
-        self.addCleanup(sock.close)
-        sock.sendall(f"GET /big HTTP/1.1\r\nHost: {self.upstream.host()}\r\n\r\n".encode())
+        self.slow_reader(proxy).send_request("GET", "/big", self.upstream.host())
         record = proxy.wait_request(path="/big")  # written when the proxy gave up
         self.assertLess(record["audit"]["response_bytes"], 32 << 20)
 

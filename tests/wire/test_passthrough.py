@@ -3,10 +3,9 @@ import base64
 import signal
 import socket
 import ssl
-import unittest
 
 from harness import StartFailed, Stopwatch, Upstream, WireTest, main
-from harness.case import TOKEN, allowlist, secret, secrets
+from harness.case import TOKEN, allowlist, needs_port_443, secret, secrets
 
 WAYS = ("http", "tunnel", "socks")
 BANNER = b"SSH-2.0-OpenSSH_9.2\r\n"
@@ -363,23 +362,14 @@ class Refused(PassThroughTest):
             self.assertEqual(200, peer.request("GET", "/http", self.upstream.host()).status)
 
 
-def port_443():
-    try:
-        Upstream(address=ADDRESS, port=443).close()
-        return True
-    except OSError:
-        return False
-
-
-@unittest.skipUnless(port_443(), "needs the right to bind port 443")
+@needs_port_443(ADDRESS)
 class ByName(PassThroughTest):
     config = {"proxy": {"passthrough": [{"host": "api.up.test"}, {"host": "closed.test"}, {"host": "evil.example"}, {"host": "other.test", "ports": [8443]}]}}
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.origin = Upstream(cls.certificates.server_context(), ADDRESS, 443)
-        cls.addClassCleanup(cls.origin.close)
+        cls.origin = cls.start_tls_origin(ADDRESS, 443)
         cls.dns.names |= {"api.up.test": [ADDRESS], "closed.test": ["127.44.0.2"], "other.test": [ADDRESS]}
 
     def test_relayed(self):

@@ -1,10 +1,8 @@
 """Who may be silent, for how long, and what the record says of who was: `stall_timeout` and `quiet_timeout`."""
-import socket
 import threading
 
 from harness import WireTest, main
 from harness.case import TOKEN, allowlist, secret, secrets
-from harness.peer import Peer
 from harness.upstream import answer
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
@@ -129,10 +127,7 @@ class Silence(WireTest):
     def test_a_reader_that_stalls_is_named(self):
         proxy = self.limited(stall_timeout="500ms")
         self.upstream.routes["/big"] = answer(b"x" * (32 << 20))
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.connect(proxy.http)
-        self.track(Peer(sock)).send_request("GET", "/big", self.upstream.host())
+        self.slow_reader(proxy).send_request("GET", "/big", self.upstream.host())
         record = proxy.wait_request(path="/big")
         self.assertEqual(("allow", 200, "client took no byte for 500ms (proxy.limits.stall_timeout)"),
                          (record["audit"]["action"], record["audit"]["status_code"], record["error"]))

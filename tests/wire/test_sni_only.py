@@ -1,23 +1,14 @@
 """tls.mode sni-only: the client's own TLS reaches the origin, judged by its SNI alone."""
 import ssl
-import unittest
 
-from harness import Upstream, WireTest, main
-from harness.case import TOKEN, allowlist, secret, secrets
+from harness import WireTest, main
+from harness.case import TOKEN, allowlist, needs_port_443, secret, secrets
 from harness.peer import connect
 
 ADDRESS = "127.43.0.1"  # a loopback address of this file's own: the mode always dials port 443
 
 
-def port_443():
-    try:
-        Upstream(address=ADDRESS, port=443).close()
-        return True
-    except OSError:
-        return False
-
-
-@unittest.skipUnless(port_443(), "needs the right to bind port 443")
+@needs_port_443(ADDRESS)
 class SniOnly(WireTest):
     config = {"tls": {"mode": "sni-only", "ca_cert": None, "ca_key": None}}
     transforms = [allowlist("*.test", "10.0.0.1", rules=[{"host": "limited.example", "methods": ["GET"]}])]
@@ -25,8 +16,7 @@ class SniOnly(WireTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.origin = Upstream(cls.certificates.server_context(), ADDRESS, 443)
-        cls.addClassCleanup(cls.origin.close)
+        cls.origin = cls.start_tls_origin(ADDRESS, 443)
         cls.dns.names |= {"up.test": [ADDRESS], "api.test": [ADDRESS], "closed.test": ["127.43.0.2"]}
 
     def setUp(self):

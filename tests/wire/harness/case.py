@@ -6,7 +6,7 @@ import unittest
 
 from harness.certificates import certificates
 from harness.dns import Dns
-from harness.peer import connect
+from harness.peer import connect, connect_slow_reader
 from harness.proxy import Proxy
 from harness.upstream import Upstream
 
@@ -48,6 +48,15 @@ def merged(base, over):
     return result
 
 
+def needs_port_443(address):
+    """For classes with an origin on this port of a loopback address: skips them without the right to bind it."""
+    try:
+        Upstream(address=address, port=443).close()
+        return lambda case: case
+    except OSError:
+        return unittest.skip("needs the right to bind port 443")
+
+
 class WireTest(unittest.TestCase):
     """Set `config` (merged over the base), `environment`, `transforms`. `proxy` is started for the class."""
 
@@ -67,6 +76,13 @@ class WireTest(unittest.TestCase):
         cls.tls_upstream = Upstream(cls.certificates.server_context())
         cls.addClassCleanup(cls.tls_upstream.close)
         cls.proxy = cls.start_proxy() if cls.starts_proxy else None
+
+    @classmethod
+    def start_tls_origin(cls, address, port):
+        """One more origin for the class, at an address and a port that matter."""
+        origin = Upstream(cls.certificates.server_context(), address, port)
+        cls.addClassCleanup(origin.close)
+        return origin
 
     @classmethod
     def base_config(cls):
@@ -134,6 +150,10 @@ class WireTest(unittest.TestCase):
 
     def plain(self, proxy=None, listener="http", source=None):
         return self.track(connect(getattr(proxy or self.proxy, listener), source))
+
+    def slow_reader(self, proxy=None, receive_buffer=4096):
+        """A client that lets an answer wait until it reads."""
+        return self.track(connect_slow_reader((proxy or self.proxy).http, receive_buffer))
 
     def tunnel(self, target, listener="tunnel", fields=(), proxy=None):
         """An open tunnel; the CONNECT must be answered with the 200."""

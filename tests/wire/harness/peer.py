@@ -188,3 +188,12 @@ def connect(address, source=None):
     sock = socket.create_connection(address, DEADLINE, (source, 0) if source else None)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return Peer(sock)
+
+
+def connect_slow_reader(address, receive_buffer):
+    """A connection whose system takes little before somebody reads."""
+    sock = socket.socket()
+    sock.settimeout(DEADLINE)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    sock.connect(address)
+    return Peer(sock)
