@@ -4,7 +4,7 @@ import threading
 
 from faultcase import KEY, TOKEN, allowlist, main, secret, secrets
 from harness.peer import Closed, connect
-from preloaded import PreloadedTest
+from preloaded import Calls, PreloadedTest
 
 STEP = int(os.environ.get("IRON_FAILING_STEP", "3"))  # every third call; the nightly run takes each
 FIRST = int(os.environ.get("IRON_FAILING_FIRST", "1"))
