@@ -12,8 +12,8 @@
 #include <stdexcept>
 
 #include "policy/host.h"
-#include "policy/json_writer.h"
 #include "policy/path.h"
+#include "proxy/admin_answers.h"
 #include "proxy/answers.h"
 #include "proxy/body_reader.h"
 #include "proxy/header_rules.h"
@@ -25,136 +25,6 @@ namespace {
 constexpr std::string_view kBearer = "Bearer ";
 constexpr std::size_t kMostConnections = 256;
 constexpr std::size_t kMostBodyBytes = 256 * 1024;
-
-struct AdminAnswer {
-  std::string_view status;
-  std::string fields;  ///< field lines, in the order of their names
-  std::string body;
-  bool has_length = true;
-};
-
-/// What follows the fields of any answer: `Connection`, where the version does not say it already.
-void end_head(std::string& out, const Request& request, bool close) {
-  if (close && request.minor_version == 1) out.append("Connection: close\r\n");
-  if (!close && request.minor_version == 0) out.append("Connection: keep-alive\r\n");
-  out.append("\r\n");
-}
-
-std::string render(const AdminAnswer& answer, const Request& request, bool close) {
-  std::string out = request.minor_version == 1 ? "HTTP/1.1 " : "HTTP/1.0 ";
-  out.append(answer.status).append("\r\n").append(answer.fields);
-  out.append("Date: ").append(http_date()).append("\r\n");
-  if (answer.has_length) {
-    out.append("Content-Length: ").append(std::to_string(answer.body.size())).append("\r\n");
-  }
-  end_head(out, request, close);
-  if (request.method != "HEAD") out.append(answer.body);
-  return out;
-}
-
-/// `/healthz` has its fields in an order of its own.
-std::string health(const Request& request, bool close) {
-  std::string out = request.minor_version == 1 ? "HTTP/1.1 200 OK\r\n" : "HTTP/1.0 200 OK\r\n";
-  out.append("Date: ").append(http_date());
-  out.append("\r\nContent-Length: 2\r\nContent-Type: text/plain; charset=utf-8\r\n");
-  end_head(out, request, close);
-  if (request.method != "HEAD") out.append("OK");
-  return out;
-}
-
-/// The path as a file server would clean it: no `//`, `.`, `..`; a final slash stays.
-std::string clean_path(std::string_view path) {
-  std::vector<std::string_view> segments;
-  std::size_t at = 0;
-  while (at <= path.size()) {
-    const std::size_t end = std::min(path.find('/', at), path.size());
-    const std::string_view segment = path.substr(at, end - at);
-    if (segment == ".." && !segments.empty()) segments.pop_back();
-    if (!segment.empty() && segment != "." && segment != "..") segments.push_back(segment);
-    at = end + 1;
-  }
-  std::string clean;
-  for (const std::string_view segment : segments) clean.append("/").append(segment);
-  if (clean.empty() || path.back() == '/') clean += "/";
-  return clean;
-}
-
-std::string html_escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&#34;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
-/// `path` without bytes that a client may take for something else, `\\` for a slash above all.
-std::string uri_path(std::string_view path) {
-  constexpr std::string_view kHex = "0123456789ABCDEF";
-  constexpr std::string_view kEncoded = "\"<>\\^`{|}";
-  std::string out;
-  for (const char c : path) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x80 && kEncoded.find(c) == kEncoded.npos) {
-      out += c;
-    } else {
-      out.append({'%', kHex[byte >> 4], kHex[byte & 15]});
-    }
-  }
-  return out;
-}
-
-std::string redirect(const Request& request, const std::string& location, bool close) {
-  AdminAnswer answer{"307 Temporary Redirect", "Location: " + location + "\r\n", {}};
-  if (request.method == "GET" || request.method == "HEAD") {
-    answer.fields.insert(0, "Content-Type: text/html; charset=utf-8\r\n");
-    answer.body = "<a href=\"" + html_escaped(location) + "\">Temporary Redirect</a>.\n\n";
-    answer.has_length = request.method == "GET";
-  }
-  return render(answer, request, close);
-}
-
-std::string not_found(const Request& request, bool close) {
-  return render({"404 Not Found",
-                 "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n",
-                 "404 page not found\n"},
-                request, close);
-}
-
-std::string json_error(std::string_view text) {
-  std::string quoted;
-  policy::append_json_string(quoted, text);
-  // As in script contexts: these three are escaped in bodies, though not in the log.
-  std::string body = "{\"error\":";
-  for (const char c : quoted) {
-    if (c == '<')
-      body += "\\u003c";
-    else if (c == '>')
-      body += "\\u003e";
-    else if (c == '&')
-      body += "\\u0026";
-    else
-      body += c;
-  }
-  return body + "}\n";
-}
 
 /// Both sides are hashed first, so that neither content nor length shows in the time taken.
 bool same_key(std::string_view given, const Secret& key) {
@@ -345,7 +215,7 @@ Task<std::string> Admin::answer(Pause& pause,
                                 const std::string& remote,
                                 bool close) {
   if (request.method == "OPTIONS" && request.target == "*") {
-    co_return render({"200 OK", "Content-Length: 0\r\n", {}, false}, request, close);
+    co_return admin_answer({"200 OK", "Content-Length: 0\r\n", {}, false}, request, close);
   }
   std::string_view target = request.target;
   if (const std::size_t scheme = target.find("://");
@@ -356,16 +226,16 @@ Task<std::string> Admin::answer(Pause& pause,
   const std::string_view raw_path = target.substr(0, query);
   std::string path;
   if (request.method == "CONNECT" || !policy::percent_decode(raw_path, path)) {
-    co_return not_found(request, close);
+    co_return not_found_answer(request, close);
   }
   const std::string clean = clean_path(raw_path);
   if (clean != raw_path) {
     const std::string_view rest = query == target.npos ? std::string_view() : target.substr(query);
-    co_return redirect(request, uri_path(clean).append(rest), close);
+    co_return redirect_answer(request, uri_path(clean).append(rest), close);
   }
   const std::string_view known = role_.kind == Role::Kind::metrics ? "/healthz" : "/v1/reload";
-  if (path != known) co_return not_found(request, close);
-  if (role_.kind == Role::Kind::metrics) co_return health(request, close);
+  if (path != known) co_return not_found_answer(request, close);
+  if (role_.kind == Role::Kind::metrics) co_return health_answer(request, close);
   std::string text = co_await reload(pause, request, remote, close);
   co_return text;
 }
@@ -380,12 +250,13 @@ Task<std::string> Admin::reload(Pause& pause,
   if (given.substr(0, kBearer.size()) != kBearer ||
       !same_key(given.substr(kBearer.size()), *role_.key)) {
     note_failed_authentication(remote);
-    co_return render({"401 Unauthorized", kJson, "{\"error\":\"unauthorized\"}\n"}, request, close);
+    co_return admin_answer({"401 Unauthorized", kJson, "{\"error\":\"unauthorized\"}\n"}, request,
+                           close);
   }
   if (request.method != "POST") {
-    co_return render({"405 Method Not Allowed", std::string("Allow: POST\r\n") + kJson,
-                      "{\"error\":\"method not allowed\"}\n"},
-                     request, close);
+    co_return admin_answer({"405 Method Not Allowed", std::string("Allow: POST\r\n") + kJson,
+                            "{\"error\":\"method not allowed\"}\n"},
+                           request, close);
   }
   ReloadGuard guard;
   guard.slot->pause = &pause;
@@ -402,14 +273,14 @@ Task<std::string> Admin::reload(Pause& pause,
   while (!guard.slot->done && !worker.cut()) co_await pause;
   const Reloader::Outcome& outcome = guard.slot->outcome;
   if (outcome.status == 422) {
-    co_return render({"422 Unprocessable Entity", kJson, json_error(outcome.error)}, request,
-                     close);
+    co_return admin_answer({"422 Unprocessable Entity", kJson, json_error_body(outcome.error)},
+                           request, close);
   }
   if (outcome.status != 200 || !guard.slot->done) {
-    co_return render({"500 Internal Server Error", kJson, "{\"error\":\"internal error\"}\n"},
-                     request, close);
+    co_return admin_answer({"500 Internal Server Error", kJson, "{\"error\":\"internal error\"}\n"},
+                           request, close);
   }
-  co_return render({"200 OK", kJson, "{\"status\":\"ok\"}\n"}, request, close);
+  co_return admin_answer({"200 OK", kJson, "{\"status\":\"ok\"}\n"}, request, close);
 }
 
 void Admin::note_failed_authentication(const std::string& remote) {

@@ -2,20 +2,14 @@
 
 #include <gtest/gtest.h>
 
-#include <regex>
 #include <string>
+
+#include "tests/proxy/dateless.h"
 
 namespace iron::proxy {
 namespace {
 
-/// The answer with its date replaced by `<D>`, which must be an IMF-fixdate.
-std::string dateless(std::string answer) {
-  static const std::regex date(
-      "Date: (Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-3][0-9] "
-      "(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) 20[0-9][0-9] "
-      "[0-2][0-9]:[0-5][0-9]:[0-6][0-9] GMT\r\n");
-  return std::regex_replace(answer, date, "Date: <D>\r\n");
-}
+using test::dateless;
 
 std::string closing(const std::string& text) {
   return "HTTP/1.1 " + text +

@@ -1,4 +1,5 @@
 set(proxy_tests
+  admin_answers_test.cc
   allocation_test.cc
   answer_head_test.cc
   answers_test.cc
