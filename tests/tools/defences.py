@@ -31,7 +31,7 @@ DEFENCES = [
     Defence("target_wins", [(HANDLER, "    host_text_ = target.substr(0, end);\n", "    if (!OFF) host_text_ = target.substr(0, end);\n")],
             ["test_threats.Confinement.test_the_target_wins_over_the_field", "test_listeners.BothPorts.test_absolute_form"]),
     Defence("scheme", [(HANDLER, '    if (!iequals(scheme, "http")', '    if (!OFF && !iequals(scheme, "http")')], ["test_framing.Framing.test_scheme_on_plain_connections"]),
-    Defence("require_tls", [("transforms/secrets.cc", "  return entry.require_tls && is_request", "  return !OFF && entry.require_tls && is_request")],
+    Defence("require_tls", [("transforms/secrets.cc", "  if (!entry.require_tls ||", "  if (OFF || !entry.require_tls ||")],
             ["test_safety.TlsOnly.test_no_key_in_clear_text", "transforms_tests:SecretsJudge.RequireTls*"]),
     Defence("require_when_sent", [
         ("transforms/secrets.cc", "  if (exchange.mode != Mode::mitm) return true;", "  if (exchange.mode != Mode::mitm) return !OFF;"),
@@ -102,8 +102,8 @@ DEFENCES = [
             ["test_framing.Framing.test_refused_on_the_plain_port"]),
     Defence("control_characters", [(HEAD, "  if (!all(value, kValue)) return refuse(", "  if (!OFF && !all(value, kValue)) return refuse(")],
             ["test_framing.Framing.test_refused_on_the_plain_port", "test_framing.AnswerFraming.test_faulty_answers_are_502"]),
-    Defence("chunk_line_ends", [(BODY, "      if (digits_ == 0) return bad;\n      extension_.begin();",
-                                 "      if (OFF && c == '\\n' && digits_ > 0) { state_ = State::size_lf; return chunk_byte(input); }\n      if (digits_ == 0) return bad;\n      extension_.begin();")],
+    Defence("chunk_line_ends", [(BODY, "      if (digits_ == 0) return false;\n",
+                                 "      if (OFF && c == '\\n' && digits_ > 0) { state_ = State::size_lf; return chunk_byte(c); }\n      if (digits_ == 0) return false;\n")],
             ["test_framing.Framing.test_malformed_chunks_never_become_a_request", "proxy_tests:ChunkedBody.*"]),
     Defence("chunk_extensions", [("proxy/chunk_extension.cc", "  if (lines_ == ChunkLines::of_origin) return take_of_origin(c);", "  if (OFF || lines_ == ChunkLines::of_origin) return take_of_origin(c);")],
             ["test_field_wire.Chunks.test_extensions_outside_the_grammar_are_refused", "proxy_tests:ChunkedBody.*"]),
@@ -148,7 +148,7 @@ DEFENCES = [
     Defence("target_bytes", [("transforms/rewrite.cc", '    out = put(out, exchange.raw_path.empty() ? "/" : exchange.raw_path);', '    out = put(out, OFF ? std::string_view(exchange.path) : exchange.raw_path.empty() ? "/" : exchange.raw_path);')],
             ["test_threats.Paths.test_the_target_goes_as_it_came"]),
     # -- addresses
-    Defence("further_metadata_address", [(DENY, "  if (auto hit = check_metadata(address))", "  if (auto hit = check_metadata(address); !OFF && hit)")],
+    Defence("further_metadata_address", [(DENY, "  prefixes_.push_back({google, 128});", "  if (!OFF) prefixes_.push_back({google, 128});")],
             ["policy_tests:DenyList.MetadataServicesGoTogether"]),
     Defence("address_guard", [(DENY, "  if (empty()) return std::nullopt;\n", "  if (OFF || empty()) return std::nullopt;\n")],
             ["test_upstream.Guard.test_what_reaches_loopback_is_refused", "test_upstream.Guard.test_metadata", "test_hermes.Hermes.test_address_guard_of_the_default_list"]),
