@@ -30,6 +30,13 @@ FirstBytes::Verdict HelloGate::refuse(std::string_view why) {
   return Verdict::refuse;
 }
 
+/// Servers may choose by an address too, which has more than one spelling.
+bool HelloGate::is_target(const std::string& name) const {
+  if (policy::fold_host(name) == target_.host) return true;
+  const auto address = policy::IpAddress::parse(name);
+  return address && address == target_.literal;
+}
+
 FirstBytes::Verdict HelloGate::judge(std::string_view bytes, bool ended) {
   using State = tls::ClientHello::State;
   if (bytes.empty()) return ended ? Verdict::pass : Verdict::wait;
@@ -44,14 +51,11 @@ FirstBytes::Verdict HelloGate::judge(std::string_view bytes, bool ended) {
     return refuse("malformed client hello");
   }
   if (hello.state == State::incomplete) return Verdict::wait;
-  server_name_ = hello.server_name;
+  server_name_ = hello.address.empty() ? hello.server_name : hello.address;
   if (server_name_.empty()) {
     return target_.literal ? Verdict::pass : refuse("client hello missing sni");
   }
-  if (policy::fold_host(server_name_) != target_.host) {
-    return refuse("SNI is not the host of the tunnel");
-  }
-  return Verdict::pass;
+  return is_target(server_name_) ? Verdict::pass : refuse("SNI is not the host of the tunnel");
 }
 
 }  // namespace iron::proxy

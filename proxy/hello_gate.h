@@ -28,6 +28,7 @@ class HelloGate final : public FirstBytes {
 
  private:
   Verdict refuse(std::string_view why);
+  bool is_target(const std::string& name) const;
 
   const policy::Authority& target_;
   std::string server_name_;

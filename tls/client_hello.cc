@@ -71,8 +71,6 @@ bool read_server_name(std::string_view extension, std::string& name) {
     if (!name.empty()) return false;
     name = value;
   }
-  // RFC 6066 forbids literal addresses here; a client that sends one has no name to offer.
-  if (is_address(name)) name.clear();
   return true;
 }
 
@@ -146,6 +144,8 @@ ClientHello peek_client_hello(std::string_view bytes) {
 
   ClientHello result;
   if (!read_hello(body, result.server_name)) return not_tls;
+  // RFC 6066 forbids literal addresses here; a client that sends one has no name to offer.
+  if (is_address(result.server_name)) result.address = std::exchange(result.server_name, {});
   result.state = ClientHello::State::complete;
   return result;
 }

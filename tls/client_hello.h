@@ -13,6 +13,7 @@ struct ClientHello {
   enum class State { incomplete, complete, not_tls };
   State state = State::incomplete;
   std::string server_name;  ///< as sent; empty if there was none or it was an IP address
+  std::string address;      ///< the IP address that was sent as a name (RFC 6066 forbids it)
 };
 
 /// At most 16 KiB are looked at; a longer hello is `not_tls`.

@@ -68,6 +68,13 @@ TEST(HelloGate, JudgesTheFirstBytes) {
       {"[::1]", hello_for(nullptr), false, Verdict::pass, ""},
       {"10.0.0.1", hello_for("b.test"), false, Verdict::refuse,
        "SNI is not the host of the tunnel"},
+      {"10.0.0.1", hello_for("10.0.0.1"), false, Verdict::pass, ""},
+      {"10.0.0.1", hello_for("10.0.0.2"), false, Verdict::refuse,
+       "SNI is not the host of the tunnel"},
+      {"10.0.0.1", hello_for("::1"), false, Verdict::refuse, "SNI is not the host of the tunnel"},
+      {"[::1]", hello_for("0:0::1"), false, Verdict::pass, ""},
+      {"a.test", hello_for("10.0.0.1"), false, Verdict::refuse,
+       "SNI is not the host of the tunnel"},
   };
   for (const auto& row : rows) {
     const policy::Authority authority = target(row.target);

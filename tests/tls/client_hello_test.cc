@@ -79,6 +79,15 @@ TEST(ClientHelloTest, NoName) {
   }
 }
 
+TEST(ClientHelloTest, AnAddressIsToldApart) {
+  for (const std::string address : {"192.0.2.1", "2001:db8::1"}) {
+    const ClientHello result = peek_client_hello(hello_for(address));
+    EXPECT_EQ(result.address, address);
+    EXPECT_EQ(result.server_name, "");
+  }
+  EXPECT_EQ(peek_client_hello(hello_for("api.test")).address, "");
+}
+
 TEST(ClientHelloTest, EachPrefixIsIncomplete) {
   const std::string whole = hello_for("api.test");
   for (std::size_t size = 0; size < whole.size(); ++size) {

@@ -47,7 +47,7 @@ DEFENCES = [
             ["test_listeners.HttpsPort.test_host_must_match_the_sni"]),
     Defence("pin_tunnel_target", [(HANDLER, "  if (config().proxy.pin_tunnel_target &&", "  if (!OFF && config().proxy.pin_tunnel_target &&")],
             ["test_safety.Pinned.test_only_the_tunnels_host_and_port"]),
-    Defence("hello_is_for_the_tunnel", [("proxy/hello_gate.cc", "  if (policy::fold_host(server_name_) != target_.host) {", "  if (!OFF && policy::fold_host(server_name_) != target_.host) {"),
+    Defence("hello_is_for_the_tunnel", [("proxy/hello_gate.cc", "  if (policy::fold_host(name) == target_.host) return true;", "  if (OFF || policy::fold_host(name) == target_.host) return true;"),
                                         ("proxy/hello_gate.cc", "return target_.literal ? Verdict", "return OFF || target_.literal ? Verdict")],
             ["test_passthrough.Hellos.test_for_another_host", "test_passthrough.Hellos.test_without_a_name", "proxy_tests:HelloGate.JudgesTheFirstBytes"]),
     Defence("no_record_hides_the_hello", [("proxy/hello_gate.cc", "  const bool hidden = hides_hello(bytes);", "  const bool hidden = !OFF && hides_hello(bytes);")],

@@ -212,6 +212,8 @@ class Hellos(PassThroughTest):
         self.assertEqual("api.test", record["audit"]["sni"])
         self.assert_refused(self.hello("up.test"), "SNI is not the host of the tunnel")
         self.assert_refused(self.hello("api.test"), "SNI is not the host of the tunnel", self.upstream.host("127.0.0.1"))
+        # Python sends no address as a name; servers that choose by one exist all the same.
+        self.assert_refused(self.hello("127x0x0x2").replace(b"127x0x0x2", b"127.0.0.2"), "SNI is not the host of the tunnel", self.upstream.host("127.0.0.1"))
 
     def test_without_a_name(self):
         self.assert_refused(self.hello(None), "client hello missing sni")
