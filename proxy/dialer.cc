@@ -320,6 +320,9 @@ Task<Result<void>> secure(Worker& worker,
 }  // namespace
 
 Task<Result<UpstreamPtr>> dial_tcp(Worker& worker, Pause& pause, const DialRequest& request) {
+  // Whoever has not been asked before is not watched, and could leave unseen until a lookup or a
+  // connect is over.
+  if (request.abandonment.abandoned()) co_return client_gone();
   const ResolveGuard guard;
   auto found = co_await resolve(worker, pause, request, guard);
   if (found.has_error()) co_return found.error();

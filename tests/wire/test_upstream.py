@@ -7,8 +7,9 @@ import subprocess
 import threading
 import unittest
 
-from harness import DEADLINE, Upstream, WireTest, main, wait_until
+from harness import DEADLINE, Stopwatch, Upstream, WireTest, main, wait_until
 from harness.case import KEY, TOKEN, allowlist
+from harness.dns import A
 from harness.upstream import answer
 
 
@@ -171,6 +172,17 @@ class Leaving(WireTest):
         self.upstream.wait_request("/wait")
         peer.reset()
         self.assert_cancelled(self.upstream)
+
+    def test_reset_during_a_lookup_cancels_it(self):
+        clock = Stopwatch()
+        for name, way in (("mute-plain.test", lambda target: self.plain()), ("mute-tls.test", self.tls_tunnel)):
+            with self.subTest(name):
+                self.dns.names[name] = "DROP"
+                peer = way(self.upstream.host(name)).send_request("GET", "/unresolved", self.upstream.host(name))
+                wait_until(lambda: (name, A) in self.dns.queries, "the lookup")
+                peer.reset()
+                self.assertEqual("client_cancel", self.proxy.wait_request(path="/unresolved", host=self.upstream.host(name))["audit"]["action"])
+        clock.check(self, 5)
 
     def test_end_of_a_tls_client_cancels_upstream(self):
         peer = self.tls_tunnel(self.tls_upstream.host())
