@@ -23,8 +23,9 @@ class AnswerRelay;
 class Delivery;
 
 /// One request from its complete head to its record. Lives in the frame of the session's loop; see
-/// docs/life-of-a-request.md for the walk. Split over request_handler.cc (checks, policy, answers
-/// of our own), forward.cc (to the upstream and back) and websocket.cc.
+/// docs/life-of-a-request.md for the walk. Split over request_handler.cc (checks, policy),
+/// own_answers.cc (answers of our own, the record), forward.cc (to the upstream and back) and
+/// websocket.cc.
 class RequestHandler {
  public:
   RequestHandler(ClientSession& session,
@@ -45,25 +46,27 @@ class RequestHandler {
   bool fill_exchange();
   policy::DotSegments dot_segments() const;
   std::string_view refusal_before_policy();
-  Task<bool> refuse(std::string_view error);
-  Task<bool> refuse_closing(HeadFault fault);
   Task<bool> run_policy();
   Task<Result<void>> load_body(transforms::BodyNeed need);
+  Task<bool> send_continue();
+  /// The answer may show a key.
+  bool sensitive() const { return secret_sent_ || scrub_ != nullptr; }
+  void fill_target();
+
+  // own_answers.cc
+  Task<bool> refuse(std::string_view error);
+  Task<bool> refuse_closing(HeadFault fault);
   Task<bool> deny(std::string_view rejected_by);
   /// Answers a failure of policy or upstream and records it.
   Task<bool> answer_failure(Error error);
   Task<bool> send_own_answer(
       std::string answer, int status, Action action, std::string_view error, bool must_close);
   Task<bool> finish_request_body(bool must_close);
-  Task<bool> send_continue();
-  /// The answer may show a key.
-  bool sensitive() const { return secret_sent_ || scrub_ != nullptr; }
   bool wants_close() const;
   AnswerContext answer_context(bool close) const;
   bool body_will_be_dropped() const;
   std::uint64_t record_id();
   void write_record(Action action, int status, std::string_view error);
-  void fill_target();
 
   // forward.cc
   Task<bool> send_on();

@@ -85,7 +85,7 @@ DEFENCES = [
             ["test_duplex.BrokenBodies.test_seen_before_the_dial_it_goes_nowhere"]),
     Defence("closes_under_way", [("proxy/closing.cc", "<= closes_.limit_) return;", "<= closes_.limit_ || OFF) return;")],
             ["test_closing.Bounds.test_the_oldest_is_cut_beyond_a_tenth"]),
-    Defence("closes_hold_nothing", [(HANDLER, "  session_.close_gently();\n  co_return false;\n}\n\nstd::uint64_t", "  session_.close_gently();\n  if (OFF) co_await session_.linger(CloseClock::After::answer);\n  co_return false;\n}\n\nstd::uint64_t"),
+    Defence("closes_hold_nothing", [("proxy/own_answers.cc", "  session_.close_gently();\n  co_return false;\n}\n\nstd::uint64_t", "  session_.close_gently();\n  if (OFF) co_await session_.linger(CloseClock::After::answer);\n  co_return false;\n}\n\nstd::uint64_t"),
                                     ("proxy/client_session.h", "  /// Ends our side and throws", " public:\n  /// Ends our side and throws")],
             ["test_closing.Bounds.test_they_hold_no_body"]),
     Defence("early_bytes", [("proxy/connect.cc", "  const bool sent = co_await session.send(kConnectEstablished);", "  if (OFF) session.input().clear();\n  const bool sent = co_await session.send(kConnectEstablished);")],
