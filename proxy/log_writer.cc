@@ -47,7 +47,9 @@ class LogWriter::Turn {
 };
 
 LogWriter::LogWriter(Options options, std::atomic<bool>& full)
-    : options_(std::move(options)), full_(full) {
+    : options_(std::move(options)),
+      batch_bytes_(std::min(kBatchBytes, options_.buffer_bytes / 2 + 1)),
+      full_(full) {
   streams_.push_back(std::make_shared<Stream>(options_.stderr_fd, LogSink::Ownership::borrowed));
   requests_ = streams_.front();
   spare_.reserve(kSpareChunks);  // settle() may not end half-way
@@ -77,7 +79,7 @@ void LogWriter::append(std::string_view line, std::string* before) {
     if (before != nullptr && requests_ == streams_.front()) append_lines(*requests_, *before);
     append_line(*streams_.front(), line);
     if (buffered_ == held) return;
-    const bool crossed = held < kBatchBytes && buffered_ >= kBatchBytes;
+    const bool crossed = held < batch_bytes_ && buffered_ >= batch_bytes_;
     wake = std::exchange(sleeping_, false) || crossed;
   }
   if (wake) wake_.notify_one();
@@ -314,7 +316,7 @@ void LogWriter::wait_for_work(std::unique_lock<std::mutex>& lock) {
   wake_.wait_for(lock, kBatchWait, [this] { return urgent() || waiting_ > 0; });
 }
 
-bool LogWriter::urgent() const { return stopping_ || flushing_ > 0 || buffered_ >= kBatchBytes; }
+bool LogWriter::urgent() const { return stopping_ || flushing_ > 0 || buffered_ >= batch_bytes_; }
 
 bool LogWriter::finished() const {
   return buffered_ == 0 && (lost_ == 0 || streams_.front()->failing);

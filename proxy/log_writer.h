@@ -135,6 +135,9 @@ class LogWriter {
   void wait_for_readers(std::unique_lock<std::mutex>& lock);
 
   Options options_;
+  /// With so much held the thread waits neither for more lines nor for the time of the next
+  /// attempt: a buffer that is full would make requests wait meanwhile.
+  const std::size_t batch_bytes_;
   std::atomic<bool>& full_;
   std::mutex mutex_;
   std::condition_variable wake_, settled_;
