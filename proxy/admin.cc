@@ -194,8 +194,7 @@ Task<void> Admin::serve(BoundSocket socket, std::string remote) {
       co_return;
     }
     const HopByHop connection = read_connection(request.headers);
-    const bool close = connection.close || (request.minor_version == 0 && !connection.keep_alive) ||
-                       body_stays_unread(checks);
+    const bool close = !connection.persistent(request.minor_version) || body_stays_unread(checks);
     const std::string text = co_await answer(pause, request, remote, close);
     const bool sent = co_await write_all(client, pause, text, limits.stall_timeout);
     if (!sent) co_return;

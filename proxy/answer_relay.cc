@@ -70,9 +70,8 @@ void AnswerRelay::plan(const BodyFraming& framing) {
   body_ = BodyReader(framing, ChunkLines::of_origin);
   keep_trailers_ = client_.te_trailers && chunking_ && framing.kind == BodyFraming::Kind::chunked;
   if (keep_trailers_) body_.keep_trailers();
-  const HopByHop connection = read_connection(response.headers);
-  upstream_reusable_ = framing.kind != BodyFraming::Kind::until_close && !connection.close &&
-                       (response.minor_version == 1 || connection.keep_alive);
+  upstream_reusable_ = framing.kind != BodyFraming::Kind::until_close &&
+                       read_connection(response.headers).persistent(response.minor_version);
   client_reusable_ = client_.keep_alive;
 }
 

@@ -9,18 +9,23 @@
 
 namespace iron::proxy {
 
-/// Removes the hop-by-hop fields of a client's request (RFC 9110 section 7.6.1): Connection and
-/// what it names except Host and the framing fields, Keep-Alive,
-/// Proxy-Connection/-Authenticate/-Authorization, Trailer, Upgrade, and TE unless it has
-/// `trailers`, which becomes `TE: trailers`. With `upgrade`, `Connection: Upgrade` and `Upgrade:
-/// websocket` stay in place.
+/// What the fields of a message say of its connection.
 struct HopByHop {
   bool close = false;       ///< Connection: close
   bool keep_alive = false;  ///< Connection: keep-alive
   bool te_trailers = false;
   bool connection_login = false;  ///< credentials that authenticate the connection
+
+  /// Whether the connection is to go on behind a message of HTTP/1.`minor_version` (RFC 9112
+  /// section 9.3).
+  bool persistent(int minor_version) const { return !close && (minor_version == 1 || keep_alive); }
 };
 HopByHop read_connection(const Headers& headers);
+/// Removes the hop-by-hop fields of a client's request (RFC 9110 section 7.6.1): Connection and
+/// what it names except Host and the framing fields, Keep-Alive,
+/// Proxy-Connection/-Authenticate/-Authorization, Trailer, Upgrade, and TE unless it has
+/// `trailers`, which becomes `TE: trailers`. With `upgrade`, `Connection: Upgrade` and `Upgrade:
+/// websocket` stay in place.
 void strip_request(Headers& headers, bool upgrade);
 /// The same for an answer; `keep_trailer` leaves the Trailer field.
 void strip_response(Headers& headers, bool keep_trailer);

@@ -61,6 +61,20 @@ bool method_allowed_here(const ClientSession& session, const Request& request) {
   return scheme != request.target.npos && iequals(request.target.substr(0, scheme), "http");
 }
 
+/// What a head tells for the record of its refusal.
+Refusal refusal_of(const Request& request) {
+  Refusal refusal;
+  refusal.method = request.method;
+  if (request.method == "CONNECT") {
+    refusal.host = request.target;
+    return refusal;
+  }
+  refusal.path = request.target.substr(0, request.target.find('?'));
+  const Field* host = request.headers.find("Host");
+  if (host != nullptr) refusal.host = host->value;
+  return refusal;
+}
+
 Task<void> refuse_head(ClientSession& session,
                        const Request& request,
                        const HeadParser& parser,
@@ -68,17 +82,10 @@ Task<void> refuse_head(ClientSession& session,
   const bool tunnel_port = session.entry() == Entry::tunnel && session.tunnel() == nullptr;
   const bool known = parser.has_start_line();
   Refusal refusal;
-  HeadRefusal answer = head_refusal(fault);
+  if (known || fault == HeadFault::preface) refusal = refusal_of(request);
+  const HeadRefusal answer = head_refusal(fault);
   refusal.status = answer.status;
   refusal.error = answer.record_error;
-  if (known || fault == HeadFault::preface) {
-    refusal.method = request.method;
-    refusal.path = request.method == "CONNECT" ? std::string_view()
-                                               : request.target.substr(0, request.target.find('?'));
-    const Field* host = request.headers.find("Host");
-    if (host != nullptr) refusal.host = host->value;
-    if (request.method == "CONNECT") refusal.host = request.target;
-  }
   // Garbage on the tunnel port has neither answer nor record.
   const bool garbage = tunnel_port && !known && request.method != "CONNECT";
   const bool deadline = parser.fault() == HeadFault::none && fault == HeadFault::malformed;
@@ -95,15 +102,7 @@ Task<void> refuse_head(ClientSession& session,
 }
 
 Task<void> refuse_method(ClientSession& session, const Request& request) {
-  Refusal refusal;
-  refusal.method = request.method;
-  refusal.path = request.target.substr(0, request.target.find('?'));
-  const Field* host = request.headers.find("Host");
-  if (host != nullptr) refusal.host = host->value;
-  if (request.method == "CONNECT") {
-    refusal.host = request.target;
-    refusal.path = {};
-  }
+  Refusal refusal = refusal_of(request);
   refusal.status = 405;
   refusal.error = "method not allowed here";
   session.record_refusal(refusal);

@@ -25,10 +25,7 @@ AnswerContext RequestHandler::answer_context(bool close) const {
 }
 
 bool RequestHandler::wants_close() const {
-  const bool persistent = state_->exchange.request.minor_version == 1
-                              ? !hop_by_hop_.close
-                              : hop_by_hop_.keep_alive && !hop_by_hop_.close;
-  return !persistent || worker_.draining() ||
+  return !hop_by_hop_.persistent(state_->exchange.request.minor_version) || worker_.draining() ||
          session_.client_state() != ClientSession::ClientState::present;
 }
 
@@ -45,14 +42,8 @@ bool RequestHandler::body_will_be_dropped() const {
 
 Task<bool> RequestHandler::refuse_closing(HeadFault fault) {
   const HeadRefusal answer = head_refusal(fault);
-  Refusal refusal;
-  refusal.host = host_text_;
-  refusal.method = exchange().request.method;
-  refusal.path = exchange().request.target.substr(0, exchange().request.target.find('?'));
-  refusal.error = answer.record_error;
-  refusal.status = answer.status;
-  refusal.duration_ns = nanoseconds_since(began_);
-  session_.record_refusal(refusal);
+  const std::string_view target = exchange().request.target;
+  record_refusal(target.substr(0, target.find('?')), answer.record_error, answer.status);
   const bool sent = co_await session_.send(answer.answer);
   if (sent) session_.close_gently();
   co_return false;
@@ -64,13 +55,7 @@ Task<bool> RequestHandler::refuse(std::string_view error) {
   body.push_back('\n');
   exchange().denial_reason = "protocol: " + std::string(error);
   const std::string answer = text_answer(400, "Bad Request", body, answer_context(close));
-  Refusal refusal;
-  refusal.host = host_text_;
-  refusal.method = exchange().request.method;
-  refusal.path = exchange().path;
-  refusal.error = error;
-  refusal.duration_ns = nanoseconds_since(began_);
-  session_.record_refusal(refusal);
+  record_refusal(exchange().path, error, 400);
   const bool sent = co_await session_.send(answer);
   if (!sent) co_return false;
   const bool keep = co_await finish_request_body(close);
@@ -168,6 +153,11 @@ void RequestHandler::write_record(Action action, int status, std::string_view er
   const Ending ending{action, status, error, nanoseconds_since(began_), record_id()};
   const Transfer transfer{request_bytes_, response_bytes_, state_->upstream_address, upstream_ns_};
   worker_.recorder().request(session_.arrival(), ending, transfer, host_text_, exchange());
+}
+
+void RequestHandler::record_refusal(std::string_view path, std::string_view error, int status) {
+  session_.record_refusal(
+      {host_text_, exchange().request.method, path, error, status, nanoseconds_since(began_)});
 }
 
 }  // namespace iron::proxy

@@ -55,6 +55,7 @@ class RequestHandler {
 
   // own_answers.cc
   Task<bool> refuse(std::string_view error);
+  void record_refusal(std::string_view path, std::string_view error, int status);
   Task<bool> refuse_closing(HeadFault fault);
   Task<bool> deny(std::string_view rejected_by);
   /// Answers a failure of policy or upstream and records it.

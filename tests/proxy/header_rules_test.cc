@@ -134,6 +134,24 @@ TEST(ConnectionField, IsReadOverAllItsLines) {
   EXPECT_FALSE(read("TE: gzip\r\n").te_trailers);
 }
 
+TEST(ConnectionField, SaysWhetherTheConnectionGoesOn) {
+  const struct {
+    const char* lines;
+    bool from_1_0, from_1_1;
+  } rows[] = {
+      {"A: b\r\n", false, true},
+      {"Connection: close\r\n", false, false},
+      {"Connection: keep-alive\r\n", true, true},
+      {"Connection: keep-alive\r\nConnection: close\r\n", false, false},
+  };
+  for (const auto& row : rows) {
+    const Parsed parsed(std::string("Host: h\r\n") + row.lines);
+    const HopByHop connection = read_connection(parsed.exchange.request.headers);
+    EXPECT_EQ(connection.persistent(0), row.from_1_0) << row.lines;
+    EXPECT_EQ(connection.persistent(1), row.from_1_1) << row.lines;
+  }
+}
+
 // WebSocket.
 
 constexpr const char* kUpgrade =
