@@ -1,5 +1,6 @@
 #include "policy/json_writer.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -35,49 +36,46 @@ std::size_t clean_run(std::string_view text) {
   return i;
 }
 
-void append_escaped_ascii(std::string& out, char c) {
-  switch (c) {
-    case '"':
-      out += "\\\"";
-      return;
-    case '\\':
-      out += "\\\\";
-      return;
-    case '\n':
-      out += "\\n";
-      return;
-    case '\r':
-      out += "\\r";
-      return;
-    case '\t':
-      out += "\\t";
-      return;
-    default:
-      out += "\\u00";
-      out += kHex[static_cast<unsigned char>(c) >> 4];
-      out += kHex[static_cast<unsigned char>(c) & 15];
-  }
+char* put(char* out, std::string_view text) {
+  std::memcpy(out, text.data(), text.size());
+  return out + text.size();
 }
 
-/// Writes the character at the front, which is not ASCII; returns how many bytes it took.
-std::size_t append_beyond_ascii(std::string& out, std::string_view text) {
-  const std::size_t length = utf8_sequence(text);
-  if (length == 0) {
-    out += "\\ufffd";
-    return 1;
+char* put_escaped_ascii(char* out, char c) {
+  switch (c) {
+    case '"':
+      return put(out, "\\\"");
+    case '\\':
+      return put(out, "\\\\");
+    case '\n':
+      return put(out, "\\n");
+    case '\r':
+      return put(out, "\\r");
+    case '\t':
+      return put(out, "\\t");
+    default:
+      out = put(out, "\\u00");
+      *out++ = kHex[static_cast<unsigned char>(c) >> 4];
+      *out++ = kHex[static_cast<unsigned char>(c) & 15];
+      return out;
   }
-  const std::string_view sequence = text.substr(0, length);
-  if (sequence == "\u2028") {
-    out += "\\u2028";
-  } else if (sequence == "\u2029") {
-    out += "\\u2029";
-  } else {
-    out += sequence;
-  }
-  return length;
 }
 
 }  // namespace
+
+char* put_json_character(char* out, std::string_view& text) {
+  const char c = text.front();
+  if (static_cast<unsigned char>(c) < 0x80) {
+    text.remove_prefix(1);
+    return clean(c) ? put(out, {&c, 1}) : put_escaped_ascii(out, c);
+  }
+  const std::size_t length = utf8_sequence(text);
+  const std::string_view sequence = text.substr(0, std::max<std::size_t>(length, 1));
+  text.remove_prefix(sequence.size());
+  if (length == 0) return put(out, "\\ufffd");
+  if (sequence == "\u2028") return put(out, "\\u2028");
+  return put(out, sequence == "\u2029" ? "\\u2029" : sequence);
+}
 
 void append_json_string(std::string& out, std::string_view text) {
   out += '"';
@@ -86,12 +84,8 @@ void append_json_string(std::string& out, std::string_view text) {
     out.append(text.data(), run);
     text.remove_prefix(run);
     if (text.empty()) break;
-    if (static_cast<unsigned char>(text[0]) < 0x80) {
-      append_escaped_ascii(out, text[0]);
-      text.remove_prefix(1);
-    } else {
-      text.remove_prefix(append_beyond_ascii(out, text));
-    }
+    char escaped[kLongestJsonEscape];
+    out.append(escaped, put_json_character(escaped, text));
   }
   out += '"';
 }

@@ -9,6 +9,7 @@
 #include <set>
 #include <utility>
 
+#include "policy/json_writer.h"
 #include "transforms/encoding.h"
 #include "transforms/scrub_forms.h"
 
@@ -20,15 +21,12 @@ std::uint32_t middle(std::uint64_t row_hash) { return static_cast<std::uint32_t>
 
 constexpr std::uint64_t kPrime = (std::uint64_t{1} << 61) - 1;
 
-/// The escapes that a record's strings have in readable text.
+/// As a record's strings write it.
 Secret json_escaped(std::string_view text) {
-  Secret escaped = Secret::sized(2 * text.size());
+  Secret escaped = Secret::sized(policy::kLongestJsonEscape * text.size());
   char* out = escaped.writable().data();
   char* end = out;
-  for (const char c : text) {
-    if (c == '"' || c == '\\') *end++ = '\\';
-    *end++ = c;
-  }
+  while (!text.empty()) end = policy::put_json_character(end, text);
   escaped.shrink(static_cast<std::size_t>(end - out));
   return escaped;
 }

@@ -29,7 +29,8 @@ std::string masked(const KeyNet& net, std::string text) {
 }
 
 TEST(KeyNet, MasksEverySpellingWhereverItStands) {
-  const auto secrets = secrets_of({"sk-real-0123456789", R"(quo"te\slash/and?more)"});
+  const auto secrets = secrets_of({"sk-real-0123456789", R"(quo"te\slash/and?more)",
+                                   "-----BEGIN KEY\n\tMC4C\x01\x7f\xff\u2028\u00e9\r\nEND\n"});
   const KeyNet net = net_of(secrets);
   for (const std::string spelling : {
            "sk-real-0123456789",             // as it is
@@ -38,6 +39,7 @@ TEST(KeyNet, MasksEverySpellingWhereverItStands) {
            "c2stcmVhbC0wMTIzNDU2Nzg5",       // base64 of the first
            "NrLXJlYWwtMDEyMzQ1Njc4O",        // behind one byte
            "zay1yZWFsLTAxMjM0NTY3OD",        // behind two
+           "-----BEGIN KEY\\n\\tMC4C\\u0001\x7f\\ufffd\\u2028\u00e9\\r\\nEND",
        }) {
     for (std::size_t before = 0; before < 9; ++before) {
       for (const std::size_t after : {0u, 1u, 7u, 100u}) {
