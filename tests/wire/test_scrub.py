@@ -312,7 +312,8 @@ class Scrub(WireTest):
     # -- what is asked for, and how answers are framed
 
     def test_request_asks_for_what_can_be_searched(self):
-        fields = [("Accept-Encoding", "gzip, br"), ("X-A", "1"), ("Range", "bytes=0-9"), ("If-Range", '"e"'), ("accept-encoding", "zstd"), ("TE", "trailers")]
+        fields = [("Accept-Encoding", "gzip, br"), ("X-A", "1"), ("Range", "bytes=0-9"), ("If-Range", '"e"'), ("accept-encoding", "zstd"), ("TE", "trailers"),
+                  ("request-range", "bytes=0-9"), ("A-IM", "vcdiff, gzip")]
         for name in ("on.up.test", "block.up.test"):
             self.get(name, fields=fields)
             request = self.upstream.requests[-1]
