@@ -118,6 +118,19 @@ class WhenSent(WireTest):
         peer = self.tls_tunnel(self.tls_upstream.host(), fields=[("Authorization", FOREIGN)])
         self.assertEqual(200, peer.request("GET", "/", self.tls_upstream.host()).status)
 
+    def test_a_session_that_the_host_hands_out(self):
+        entry = secret(match_headers=["Authorization"], require="when_sent")
+        paths = {"rules": [{"host": "*.test", "paths": ["/token"]}]}
+        for name, rules, status in (("everywhere", {}, 403), ("for the path of the key", paths, 200)):
+            with self.subTest(name):
+                self.upstream.forget()
+                peer = self.plain(self.own_proxy({"transforms": [allowlist("*.test"), secrets(entry | rules)]}))
+                asked = (("/v2/", [], 200), ("/token", [("Authorization", basic(TOKEN))], 200), ("/v2/", [("Authorization", "Bearer session")], status))
+                for target, fields, wanted in asked:
+                    self.assertEqual(wanted, peer.request("GET", target, self.upstream.host(), fields).status)
+                sent = [request.get("Authorization") for request in self.upstream.requests]
+                self.assertEqual([None, basic(KEY), "Bearer session"][:len(sent)], sent)
+
     def test_in_sni_only_mode_it_is_true(self):
         proxy = self.own_proxy({"tls": {"mode": "sni-only", "ca_cert": None, "ca_key": None}})
         peer = self.plain(proxy, "tunnel")
