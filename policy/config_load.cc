@@ -65,7 +65,7 @@ void read_duration(BlockReader& block, std::string_view key, Duration& out) {
   try {
     out = parse_duration(text);
   } catch (const ConfigError& error) {
-    throw ConfigError(std::string("parsing config: ") + error.what());
+    throw ConfigError("parsing config: " + error.text());
   }
 }
 
@@ -276,7 +276,7 @@ void override_duration(const char* name, Duration& out) {
   try {
     out = parse_duration(*value);
   } catch (const ConfigError& error) {
-    throw ConfigError(std::string(name) + ": " + error.what());
+    throw ConfigError(std::string(name) + ": " + error.text());
   }
 }
 
@@ -298,7 +298,7 @@ void override_prefixes(const char* name, std::vector<std::string>& out) {
   try {
     static_cast<void>(DenyList(entries));
   } catch (const ConfigError& error) {
-    throw ConfigError(name + std::string(error.what()).substr(kKey.size()));
+    throw ConfigError(name + error.text().substr(kKey.size()));
   }
   out = std::move(entries);
 }

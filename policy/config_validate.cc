@@ -120,7 +120,7 @@ void validate(const Config& config, ValidateFor purpose) {
     try {
       check_log_level(config.log.level);
     } catch (const ConfigError& error) {
-      throw ConfigError(std::string("log.level: ") + error.what());
+      throw ConfigError("log.level: " + error.text());
     }
   }
   positive("proxy.upstream_response_header_timeout", config.proxy.upstream_response_header_timeout);

@@ -26,7 +26,7 @@ void check_entry(const PassThroughEntry& entry, const std::string& key) {
     try {
       static_cast<void>(parse_rule_cidr(entry.cidr));
     } catch (const ConfigError& error) {
-      throw ConfigError(key + ".cidr: " + error.what() + at_line(entry.cidr_line));
+      throw ConfigError(key + ".cidr: " + error.text() + at_line(entry.cidr_line));
     }
   }
   if (entry.ports.empty()) {

@@ -154,7 +154,7 @@ std::vector<Rule> RuleReader::build(const std::string& prefix) const {
     try {
       rules.push_back(build_one(raw_[i]));
     } catch (const ConfigError& error) {
-      throw ConfigError(prefix + ": rules[" + std::to_string(i) + "]: " + error.what());
+      throw ConfigError(prefix + ": rules[" + std::to_string(i) + "]: " + error.text());
     }
   }
   return rules;

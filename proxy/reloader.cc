@@ -99,8 +99,8 @@ Reloader::Outcome Reloader::reload() {
     const bool no_file = running_->config.path.empty();
     log.write(Level::warn,
               no_file ? "management reload failed" : "management reload rejected invalid config",
-              {{"error", std::string_view(error.what())}});
-    return {422, error.what()};
+              {{"error", error.text()}});
+    return {422, error.text()};
   } catch (const std::exception& error) {
     log.write(Level::error, "management reload failed",
               {{"error", std::string_view(error.what())}});

@@ -156,7 +156,7 @@ void Startup::build_transforms() {
     log_->guard(snapshot_->pipeline->key_net());
     snapshot_->swaps_secrets = has_secrets(config_);
   } catch (const policy::ConfigError& error) {
-    fail_with_record("building transform pipeline", error.what());
+    fail_with_record("building transform pipeline", error.text());
   }
 }
 
@@ -199,7 +199,7 @@ void Startup::load() {
       sockets_.dns_udp.release();
       sockets_.dns_tcp.release();
     } catch (const policy::ConfigError& error) {
-      fail_with_record("initializing DNS server", error.what());
+      fail_with_record("initializing DNS server", error.text());
     }
   }
   const auto& cidrs = config_.proxy.upstream_deny_cidrs;
@@ -318,7 +318,7 @@ int Startup::run() {
     return serve();
   } catch (const policy::ConfigError& error) {
     if (log_) log_->flush(1000);
-    return plain_error(error.what());
+    return plain_error(error.text());
   } catch (const ListenFailed& failure) {
     log_->write(Level::error, "fatal error", {{"error", failure.what + failure.reason}});
     // Scripts that watch for a taken name server port know both records.

@@ -44,7 +44,7 @@ HeaderAllowlist::HeaderAllowlist(const BuildContext& context) {
     try {
       allowed_.add(header, "headers");
     } catch (const ConfigError& error) {
-      throw ConfigError(std::string("header_allowlist: ") + error.what());
+      throw ConfigError("header_allowlist: " + error.text());
     }
   }
   rules_ = rules.build("header_allowlist");

@@ -39,7 +39,7 @@ std::unique_ptr<const Transform> make_transform(const std::string& name,
     try {
       return entry.make(context);
     } catch (const ConfigError& error) {
-      throw ConfigError("initializing transform " + shown + ": " + error.what());
+      throw ConfigError("initializing transform " + shown + ": " + error.text());
     }
   }
   throw ConfigError("unknown transform " + shown + ": unknown transform: " + shown);

@@ -142,7 +142,7 @@ void build_inject(const RawEntry::Inject& raw, const std::string& label, SecretE
   try {
     entry.formatter = std::make_unique<const Formatter>(label, raw.formatter);
   } catch (const ConfigError& error) {
-    throw ConfigError(std::string("parsing formatter template: ") + error.what());
+    throw ConfigError("parsing formatter template: " + error.text());
   }
 }
 
@@ -164,8 +164,7 @@ std::unique_ptr<const SecretEntry> build_entry(const RawEntry& raw,
   try {
     entry->rules = raw.rules->build({});
   } catch (const ConfigError& error) {
-    throw ConfigError(
-        std::string(error.what()).substr(2));  // the caller's prefix takes the place of `: `
+    throw ConfigError(error.text().substr(2));  // the caller's prefix takes the place of `: `
   }
   if (raw.has_inject) {
     build_inject(raw.inject, label, *entry);
@@ -317,7 +316,7 @@ std::vector<std::unique_ptr<const SecretEntry>> read_secret_entries(const BuildC
     try {
       entries.push_back(build_entry(raws[i], label, context, tokens));
     } catch (const ConfigError& error) {
-      throw ConfigError(label + ": " + error.what());
+      throw ConfigError(label + ": " + error.text());
     }
     warn_ignored(raws[i], context);
     note_risks(raws[i], *entries.back(), context);

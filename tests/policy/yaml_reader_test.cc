@@ -14,7 +14,7 @@ std::string parse_fault(std::string_view text) {
   try {
     parse_yaml(text);
   } catch (const ConfigError& error) {
-    return error.what();
+    return error.text();
   }
   return "accepted";
 }

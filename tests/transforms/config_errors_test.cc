@@ -41,6 +41,10 @@ std::vector<ErrorCase> cases() {
       {"allowlist", "\n\ndomains: foo",
        "parsing allowlist config: yaml: unmarshal errors:\n  line 3: cannot unmarshal !!str `foo` "
        "into []string"},
+      {"allowlist", "quiet: \"\\0\"",
+       std::string("parsing allowlist config: yaml: unmarshal errors:\n  line 1: cannot unmarshal "
+                   "!!str `") +
+           '\0' + "` into []string"},
       {"allowlist", "quiet: foo",
        "parsing allowlist config: yaml: unmarshal errors:\n  line 1: cannot unmarshal !!str `foo` "
        "into []string"},
@@ -106,6 +110,10 @@ std::vector<ErrorCase> cases() {
       {"secrets", one_secret("\nreplace: {\nproxy_value: t, require: When_sent}"),
        "parsing secrets config: yaml: unmarshal errors:\n  line 3: cannot unmarshal !!str "
        "`When_sent` into bool"},
+      {"secrets", one_secret("inject: {header: X, require: \"on\\0\"}"),
+       std::string("parsing secrets config: yaml: unmarshal errors:\n  line 1: cannot unmarshal "
+                   "!!str `on") +
+           '\0' + "` into bool"},
       {"secrets", one_secret("inject: {header: X, require: always_and_ever}"),
        "parsing secrets config: yaml: unmarshal errors:\n  line 1: cannot unmarshal !!str "
        "`always_...` into bool"},

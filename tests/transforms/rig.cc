@@ -39,7 +39,7 @@ std::string Rig::build_error() {
   try {
     pipeline();
   } catch (const policy::ConfigError& error) {
-    return error.what();
+    return error.text();
   }
   return {};
 }
