@@ -30,7 +30,7 @@ std::string errno_text(int number) {
 class File {
  public:
   explicit File(const std::string& path) : path_(path) {
-    descriptor_ = open_file(path, O_RDONLY | O_CLOEXEC);
+    descriptor_ = open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (descriptor_ < 0)
       throw ConfigError("opening config file: open " + path + ": " + errno_text(errno));
   }
@@ -41,14 +41,13 @@ class File {
     std::string out;
     char part[65536];
     while (out.size() < kMaxRead) {
-      const ssize_t got = ::read(descriptor_, part, sizeof part);
+      const ssize_t got = read_file_part(descriptor_, part, sizeof part);
       if (got == 0) break;
-      if (got > 0) {
-        out.append(part, static_cast<std::size_t>(got));
-      } else if (errno != EINTR) {
+      if (got < 0) {
         throw ConfigError("parsing config: yaml: input error: read " + path_ + ": " +
                           errno_text(errno));
       }
+      out.append(part, static_cast<std::size_t>(got));
     }
     return out;
   }

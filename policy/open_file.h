@@ -1,5 +1,8 @@
 #pragma once
 
+#include <sys/types.h>
+
+#include <cstddef>
 #include <string>
 
 namespace iron::policy {
@@ -21,5 +24,10 @@ void set_file_helper(FileHelper* helper);
 /// open what has taken the place of the file that it began with (docs/security.md, "Confinement"):
 /// where access is denied the helper is asked. -1 with `errno` on failure.
 int open_file(const std::string& path, int flags, unsigned mode = 0);
+
+/// read(2) from a file that open_file() opened with O_NONBLOCK, which opens a named pipe without
+/// waiting for its writer: -1 with ETIME if nothing comes for five seconds. Interruptions are
+/// passed over.
+ssize_t read_file_part(int descriptor, void* into, std::size_t room);
 
 }  // namespace iron::policy

@@ -58,7 +58,7 @@ struct FileDescriptor {
 
 /// Reads without stdio, whose buffers would keep a copy of the key.
 void read_file(const std::string& path, const std::string& what, WipedBytes& into) {
-  const FileDescriptor file{policy::open_file(path, O_RDONLY | O_CLOEXEC)};
+  const FileDescriptor file{policy::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)};
   if (file.number < 0) {
     const int error = errno;
     const std::string text = "reading " + what + ": open " + path + ": " + system_error_text(error);
@@ -66,9 +66,8 @@ void read_file(const std::string& path, const std::string& what, WipedBytes& int
     throw std::runtime_error(text);
   }
   while (true) {
-    const ssize_t count = ::read(file.number, into.end(), into.room());
+    const ssize_t count = policy::read_file_part(file.number, into.end(), into.room());
     if (count == 0 && into.room() > 0) return;
-    if (count < 0 && errno == EINTR) continue;
     if (count < 0) {
       throw std::runtime_error("reading " + what + ": read " + path + ": " +
                                system_error_text(errno));

@@ -4,7 +4,7 @@ import shutil
 import signal
 import threading
 
-from harness import WireTest, main, read_text, wait_until
+from harness import StartFailed, Stopwatch, WireTest, main, read_text, wait_until
 from harness.case import KEY, TOKEN, allowlist, merged, secret, secrets
 from harness.upstream import answer
 
@@ -276,6 +276,33 @@ class CaFiles(Managed):
         shutil.rmtree(self.folder)
         self.assertIn("no such file", proxy.wait_record(self.KEPT, after=self.reload(proxy, 200))["error"])
         self.serves(proxy)
+
+    def test_a_pipe_that_nobody_writes_holds_nothing_up(self):
+        proxy = self.with_pair()
+        os.remove(f"{self.folder}/ca.key")
+        os.mkfifo(f"{self.folder}/ca.key")
+        self.reload(proxy, 422, f"reading CA key: read {self.folder}/ca.key: timer expired")
+        self.serves(proxy)
+        clock = Stopwatch()
+        with self.assertRaises(StartFailed) as failure:
+            self.own_proxy({"tls": proxy.config["tls"]})
+        clock.check(self, 8, 5)
+        self.assertEqual(1, failure.exception.code)
+        self.assertIn(f"reading CA key: read {self.folder}/ca.key: timer expired", failure.exception.text)
+
+    def test_a_pipe_is_read_like_a_file(self):
+        proxy = self.with_pair()
+        path = f"{self.folder}/pipe.key"
+        os.mkfifo(path)
+
+        def write():
+            with open(f"{self.folder}/ca.key", "rb") as source, open(path, "wb", buffering=0) as pipe:
+                for byte in source.read():  # so that the reader meets an empty pipe
+                    pipe.write(bytes([byte]))
+        writer = threading.Thread(target=write)
+        writer.start()
+        self.addCleanup(writer.join)
+        self.serves(self.own_proxy({"tls": {"ca_cert": f"{self.folder}/ca.crt", "ca_key": path}}))
 
     def test_an_unchanged_pair_says_nothing(self):
         proxy = self.with_pair()
