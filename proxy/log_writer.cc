@@ -301,10 +301,13 @@ void LogWriter::retire() {
 }
 
 void LogWriter::wait_for_work(std::unique_lock<std::mutex>& lock) {
+  // What a reader left lying is no batch that grows: pauses would keep it behind for ever.
+  bool at_once = std::exchange(reader_took_, false);
   while (!stopping_) {
     const auto now = Clock::now();
     Clock::time_point retry_at = Clock::time_point::max();
     if (has_work(now, retry_at)) break;
+    at_once = false;
     sleeping_ = true;
     if (retry_at == Clock::time_point::max()) {
       wake_.wait(lock);
@@ -313,6 +316,7 @@ void LogWriter::wait_for_work(std::unique_lock<std::mutex>& lock) {
     }
     sleeping_ = false;
   }
+  if (at_once) return;
   wake_.wait_for(lock, kBatchWait, [this] { return urgent() || waiting_ > 0; });
 }
 
@@ -368,7 +372,7 @@ void LogWriter::wait_for_readers(std::unique_lock<std::mutex>& lock) {
   }
   if (blocked.empty() && !failing) return;
   lock.unlock();
-  ::poll(blocked.data(), blocked.size(), round_.size() > 1 || failing ? 10 : 50);
+  reader_took_ = ::poll(blocked.data(), blocked.size(), round_.size() > 1 || failing ? 10 : 50) > 0;
   lock.lock();
 }
 

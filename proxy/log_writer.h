@@ -154,6 +154,7 @@ class LogWriter {
   bool sleeping_ = false;
   int flushing_ = 0;
   bool stopping_ = false;
+  bool reader_took_ = false;  ///< one that was waited for; writer thread only
   Clock::time_point stop_at_{};
   std::vector<std::shared_ptr<Stream>> round_;  ///< writer thread only
   std::thread thread_;

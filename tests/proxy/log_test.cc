@@ -302,6 +302,23 @@ TEST(Log, ASmallBufferIsNotHeldUpByAFullDisk) {
   ::close(full);
 }
 
+TEST(Log, AReaderThatFellBehindCatchesUpAsFastAsItReads) {
+  auto fastest = std::chrono::steady_clock::duration::max();
+  for (int round = 0; round < 5; ++round) {
+    Pipe pipe;
+    ASSERT_EQ(::fcntl(pipe.write, F_SETPIPE_SZ, 4096), 4096);
+    Log log(options_for(pipe.write));
+    constexpr int kLines = 2000;
+    const std::string line(99, 'x');
+    for (int i = 0; i < kLines; ++i) log.request_record(Level::info, line + '\n');
+    const auto began = std::chrono::steady_clock::now();
+    EXPECT_EQ(pipe.read_lines(kLines).size(), kLines * 100u);
+    fastest = std::min(fastest, std::chrono::steady_clock::now() - began);
+  }
+  // It fills the pipe about fifty times; a pause behind each would add up to half a second.
+  EXPECT_LT(fastest, std::chrono::milliseconds(150));
+}
+
 TEST(Log, RequestRecordsGoToTheAuditFileAndTheRestToStderr) {
   Directory directory;
   const std::string path = directory.file("audit");
