@@ -228,7 +228,10 @@ AnswerRelay::Step AnswerRelay::write_step(std::size_t& moved) {
     if (result.status == Io::want_write || result.status == Io::want_read) {
       return Step::blocked_client;
     }
-    if (result.status != Io::ok) return fail_with("write: broken pipe");
+    if (result.status != Io::ok) {
+      client_lost_ = true;
+      return fail_with("write: broken pipe");
+    }
     moved += result.size;
     if (!composed) {
       straight_.remove_prefix(result.size);

@@ -55,6 +55,8 @@ class AnswerRelay {
 
   const std::string& problem() const { return problem_; }  ///< empty: none
   bool refused() const { return refused_; }                ///< `scrub` did not let it pass
+  /// The problem is that nothing can be written to the client any more.
+  bool client_lost() const { return client_lost_; }
   bool begun() const { return begun_; }  ///< the client may have seen a part of it
   std::uint64_t bytes() const { return bytes_; }
   /// Bytes of it are composed and not taken yet.
@@ -94,7 +96,7 @@ class AnswerRelay {
   std::string problem_;
   std::uint64_t bytes_ = 0;
   bool gathered_ = false;  ///< what the upstream's buffer holds was taken out of its framing
-  bool told_ready_ = false, begun_ = false, refused_ = false;
+  bool told_ready_ = false, begun_ = false, refused_ = false, client_lost_ = false;
   bool upstream_reusable_ = false, client_reusable_ = false;
   bool drop_length_ = false;
   bool keep_trailers_ = false;

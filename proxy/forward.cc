@@ -261,8 +261,11 @@ Task<bool> RequestHandler::deliver(UpstreamPtr upstream, Upload& upload, Reply& 
 /// The client has a part of an answer that does not go on.
 void RequestHandler::record_cut(const AnswerRelay& relay, const Delivery& delivery, bool recorded) {
   const int status = state_->response.status;
-  // The client of an event stream leaves when it has seen enough.
-  const bool at_rest = delivery.left_at_rest() && may_be_silent(state_->response.headers);
+  // The client of an event stream leaves when it has seen enough. One that only ended its side goes
+  // on reading, and is not told of what cuts its stream.
+  const bool by_client = delivery.fault() == Fault::client_gone || relay.client_lost();
+  const bool at_rest =
+      by_client && delivery.left_at_rest() && may_be_silent(state_->response.headers);
   if (!at_rest) {
     const std::string id = record_id_text(record_id());
     worker_.services().log.write(Level::warn, "response body copy error",

@@ -220,6 +220,23 @@ class Warnings(WireTest):
                 said = self.proxy.lines[mark:]
             self.assertEqual([], [line for line in said if "response body copy error" in line])
 
+    def test_an_event_stream_that_its_origin_cuts_is_an_error_for_a_half_closed_client_too(self):
+        half_closed = threading.Event()
+
+        def events(connection, _request):
+            connection.send(CHUNKED % b"text/event-stream")
+            half_closed.wait(30)
+            return "end"  # without a last chunk
+
+        self.upstream.routes["/cut-events"] = events
+        peer = self.plain()
+        peer.send_request("GET", "/cut-events", self.upstream.host())
+        peer.half_close().read_until(b"1\r\na\r\n")
+        half_closed.set()
+        peer.read_to_end()
+        self.proxy.wait_request(path="/cut-events")
+        self.assertEqual("unexpected EOF", self.proxy.wait_record("response body copy error")["error"])
+
 
 if __name__ == "__main__":
     main()
