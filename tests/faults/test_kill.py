@@ -13,6 +13,8 @@ from test_socks import OK as SOCKS_OK, reply as socks_reply, request as socks_re
 from test_websocket import switching
 
 ROUNDS = int(os.environ.get("IRON_TEST_ROUNDS", "8"))  # 100 for the figures of docs/reliability.md
+# With it each record takes 100 ms to be written. A sanitizer wants to be the first library of its program.
+SLOW_LOG = "" if os.environ.get("IRON_SANITIZE") else os.environ.get("IRON_SLOW_LOG", "")
 ADDRESS = "127.43.0.9"  # of this file's own: the mode sni-only always dials port 443
 ANSWERS = 120  # seen before the kill, at the least
 
@@ -20,6 +22,7 @@ ANSWERS = 120  # seen before the kill, at the least
 class Kill(WireTest):
     starts_proxy = False
     transforms = [allowlist("*.test"), secrets(secret())]
+    environment = {}
 
     def setUp(self):
         super().setUp()
@@ -32,7 +35,7 @@ class Kill(WireTest):
         if os.path.exists(self.audit):
             os.remove(self.audit)
         log = {"level": "info"} | ({"audit_path": self.audit} if where == "file" else {})
-        return self.own_proxy({"log": log} | (over or {}))
+        return self.own_proxy({"log": log} | (over or {}), self.environment)
 
     def kill(self, proxy):
         proxy.process.kill()
@@ -129,6 +132,8 @@ class Load(Kill):
 
 class Kinds(Kill):
     """Every kind of answer, and of end where the record comes at the end, once to a file and once to a pipe."""
+
+    environment = {"LD_PRELOAD": SLOW_LOG} if SLOW_LOG else {}
 
     def check(self, way, over=None, **audit):
         """`way(proxy)` returns with the last byte or the end of an answer read."""

@@ -23,6 +23,9 @@ endif()
 # Preloaded into the program: fails one call.
 add_library(failing_calls MODULE faults/failing_calls.cc)
 target_link_libraries(failing_calls PRIVATE ${CMAKE_DL_LIBS})
+# Preloaded into the program: holds back each record.
+add_library(slow_log MODULE faults/slow_log.cc)
+target_link_libraries(slow_log PRIVATE ${CMAKE_DL_LIBS})
 if(TARGET iron-proxy)
   foreach(name IN LISTS fault_tests)
     string(REPLACE "test_" "faults_" entry ${name})
@@ -34,7 +37,7 @@ if(TARGET iron-proxy)
         TIMEOUT 600
         SKIP_RETURN_CODE 77
         ENVIRONMENT
-          "IRON_PROXY_BINARY=$<TARGET_FILE:iron-proxy>;IRON_TEST_SLOWNESS=${fault_slowness};IRON_TEST_BUILD=${CMAKE_BINARY_DIR};IRON_SANITIZE=${IRON_SANITIZE};IRON_FAILING_CALLS=$<TARGET_FILE:failing_calls>"
+          "IRON_PROXY_BINARY=$<TARGET_FILE:iron-proxy>;IRON_TEST_SLOWNESS=${fault_slowness};IRON_TEST_BUILD=${CMAKE_BINARY_DIR};IRON_SANITIZE=${IRON_SANITIZE};IRON_FAILING_CALLS=$<TARGET_FILE:failing_calls>;IRON_SLOW_LOG=$<TARGET_FILE:slow_log>"
     )
   endforeach()
   # It times single requests, on both processors.
