@@ -9,8 +9,6 @@
 namespace iron::proxy {
 namespace {
 
-constexpr std::size_t kChunkBytes = 64 * 1024;
-constexpr std::size_t kSpareChunks = 16;
 // Above this nothing is gained by waiting for more lines.
 constexpr std::size_t kBatchBytes = 256 * 1024;
 constexpr std::size_t kTurnBytes = 1024 * 1024;
@@ -52,7 +50,6 @@ LogWriter::LogWriter(Options options, std::atomic<bool>& full)
       full_(full) {
   streams_.push_back(std::make_shared<Stream>(options_.stderr_fd, LogSink::Ownership::borrowed));
   requests_ = streams_.front();
-  spare_.reserve(kSpareChunks);  // settle() may not end half-way
 }
 
 void LogWriter::start() {
@@ -93,19 +90,8 @@ void LogWriter::append_line(Stream& stream, std::string_view line) {
     dropping_ = true;
     return;
   }
-  std::deque<std::string>& pending = stream.pending;
   try {
-    if (pending.empty() || pending.back().size() + line.size() > kChunkBytes) {
-      if (spare_.empty()) {
-        pending.emplace_back();
-      } else {
-        pending.push_back(std::move(spare_.back()));
-        spare_.pop_back();
-      }
-    }
-    std::string& chunk = pending.back();
-    if (chunk.empty()) chunk.reserve(std::max(kChunkBytes, line.size()));
-    chunk.append(line);
+    chunks_.append(stream.pending, line);
   } catch (const std::bad_alloc&) {
     ++lost_;
     return;
@@ -142,7 +128,7 @@ LogWriter::Place LogWriter::write(std::string& lines, LogWaiter* waiter) {
     written += write_rest(lock, stream, LogSink::Attempt::when_due);
   }
   const bool waits = !done(place) && waiter != nullptr;
-  if (waits && !std::exchange(waiter->waits_, true)) ++waiting_;
+  if (waits) waiters_.wait(*waiter);
   if (place.stream_ != requests_) retire();
   const bool work = (stream.has_rest() && !stream.busy) || report_due();
   if (work) sleeping_ = false;
@@ -199,7 +185,7 @@ bool LogWriter::done(const Place& place) const {
 bool LogWriter::left(const Place& place, LogWaiter& waiter) {
   const std::lock_guard lock(mutex_);
   if (done(place)) return true;
-  if (!std::exchange(waiter.waits_, true)) ++waiting_;
+  waiters_.wait(waiter);
   return false;
 }
 
@@ -220,13 +206,12 @@ bool LogWriter::give_up(const Place& place, bool in_any_case) {
 
 void LogWriter::attach(LogWaiter& waiter) {
   const std::lock_guard lock(mutex_);
-  waiters_.push_back(&waiter);
+  waiters_.attach(waiter);
 }
 
 void LogWriter::detach(LogWaiter& waiter) {
   const std::lock_guard lock(mutex_);
-  if (std::exchange(waiter.waits_, false)) --waiting_;
-  std::erase(waiters_, &waiter);
+  waiters_.detach(waiter);
 }
 
 void LogWriter::redirect_requests(int descriptor) {
@@ -317,7 +302,7 @@ void LogWriter::wait_for_work(std::unique_lock<std::mutex>& lock) {
     sleeping_ = false;
   }
   if (at_once) return;
-  wake_.wait_for(lock, kBatchWait, [this] { return urgent() || waiting_ > 0; });
+  wake_.wait_for(lock, kBatchWait, [this] { return urgent() || waiters_.any(); });
 }
 
 bool LogWriter::urgent() const { return stopping_ || flushing_ > 0 || buffered_ >= batch_bytes_; }
@@ -393,14 +378,10 @@ void LogWriter::settle(Stream& stream) {
     if (progress.report_written || stream.failing) reported_ = 0;
   }
   lost_ += progress.lost;
-  for (std::string& chunk : progress.spent) {
-    if (spare_.size() >= kSpareChunks || chunk.capacity() > 2 * kChunkBytes) continue;
-    chunk.clear();
-    spare_.push_back(std::move(chunk));
-  }
+  chunks_.give_back(progress.spent);
   progress = {};
   set_full();
-  tell_waiters();
+  waiters_.tell();
   if (flushing_ > 0) settled_.notify_all();
 }
 
@@ -412,14 +393,6 @@ void LogWriter::set_full() {
   } else if (!options_.drop_when_full && buffered_ >= options_.buffer_bytes) {
     full_ = true;
   }
-}
-
-void LogWriter::tell_waiters() {
-  if (waiting_ == 0) return;
-  for (LogWaiter* waiter : waiters_) {
-    if (std::exchange(waiter->waits_, false)) waiter->on_progress();
-  }
-  waiting_ = 0;
 }
 
 }  // namespace iron::proxy

@@ -13,22 +13,11 @@
 #include <thread>
 #include <vector>
 
+#include "proxy/log_chunks.h"
 #include "proxy/log_sink.h"
+#include "proxy/log_waiters.h"
 
 namespace iron::proxy {
-
-/// Who handed lines over and holds something back until they have left.
-class LogWaiter {
- public:
-  virtual ~LogWaiter() = default;
-  /// They may have left: time for LogWriter::left(). Called once for each wait, on any thread and
-  /// under the log's lock: it may do no more than tell its own thread.
-  virtual void on_progress() noexcept = 0;
-
- private:
-  friend class LogWriter;
-  bool waits_ = false;  ///< under the writer's lock
-};
 
 /// The bounded buffer of the log and all who empty it (docs/records.md, "Buffering"): a worker
 /// writes its own records, whatever is left over is written by a thread. One of them at a time
@@ -131,7 +120,6 @@ class LogWriter {
   void report_lost(LogSink::Attempt attempt);
   void settle(Stream& stream);
   void set_full();
-  void tell_waiters();
   void wait_for_readers(std::unique_lock<std::mutex>& lock);
 
   Options options_;
@@ -144,9 +132,8 @@ class LogWriter {
   std::vector<std::shared_ptr<Stream>> streams_;  ///< the first is stderr; retired ones until empty
   std::shared_ptr<Stream> requests_;
   std::shared_ptr<const LogSink::Nets> nets_ = std::make_shared<LogSink::Nets>();
-  std::vector<std::string> spare_;
-  std::vector<LogWaiter*> waiters_;
-  int waiting_ = 0;  ///< how many of them wait
+  LogChunks chunks_;
+  LogWaiters waiters_;
   std::size_t buffered_ = 0;
   std::uint64_t lost_ = 0;
   std::uint64_t reported_ = 0;  ///< part of lost_ that the report on its way tells

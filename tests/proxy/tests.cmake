@@ -23,7 +23,9 @@ set(proxy_tests
   hijacked_process_test.cc
   keep_alive_test.cc
   local_lookups_test.cc
+  log_chunks_test.cc
   log_test.cc
+  log_waiters_test.cc
   max_forwards_test.cc
   rate_limit_test.cc
   record_batch_test.cc
