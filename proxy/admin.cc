@@ -104,8 +104,9 @@ Admin::~Admin() = default;
 
 void Admin::listen() {
   if (::listen(socket_.get(), SOMAXCONN) != 0) {
-    throw std::runtime_error("listen tcp " + socket_.local_address() +
-                             ": bind: address already in use");
+    const bool metrics = role_.kind == Role::Kind::metrics;
+    throw ListenFailed{metrics ? ListenFailed::kMetrics : ListenFailed::kManagement,
+                       "listen tcp " + socket_.local_address() + ": bind: address already in use"};
   }
 }
 

@@ -24,7 +24,7 @@ class Admin {
   };
   Admin(Services& services, BoundSocket socket, const Role& role);
   ~Admin();
-  void listen();  ///< throws std::runtime_error
+  void listen();  ///< throws ListenFailed
   void start(Worker& worker);
   void stop();  ///< on the worker's thread
   std::string address() const { return socket_.local_address(); }

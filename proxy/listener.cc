@@ -168,6 +168,18 @@ struct Acceptor::PerWorker {
       false;  ///< as the last descriptor it got says; the kernel gives out the lowest free one
 };
 
+const char* ListenFailed::of(Entry entry) {
+  switch (entry) {
+    case Entry::https:
+      return "proxy: https listen: ";
+    case Entry::tunnel:
+      return "proxy: tunnel: tunnel listen: ";
+    case Entry::http:
+      break;
+  }
+  return "proxy: http listen: ";
+}
+
 Acceptor::Acceptor(Services& services, BoundSocket socket, Entry entry)
     : services_(services),
       socket_(std::move(socket)),
@@ -180,8 +192,8 @@ void Acceptor::listen() {
   if (::listen(socket_.get(), kBacklog) != 0) {
     // SO_REUSEADDR lets two sockets bind as long as neither listens, so some conflicts show only
     // here.
-    throw std::runtime_error("listen tcp " + socket_.local_address() +
-                             ": bind: " + errno_text(errno));
+    throw ListenFailed{ListenFailed::of(entry_),
+                       "listen tcp " + socket_.local_address() + ": bind: " + errno_text(errno)};
   }
 }
 

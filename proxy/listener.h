@@ -37,6 +37,18 @@ class BoundSocket {
   int descriptor_ = -1;
 };
 
+/// A listener that cannot be had: `fatal error` with both texts in a row.
+struct ListenFailed {
+  static constexpr const char* kDns = "dns: ";
+  static constexpr const char* kMetrics = "metrics: ";
+  static constexpr const char* kManagement = "management: ";
+  /// Of a listener for clients.
+  static const char* of(Entry entry);
+
+  std::string what;  ///< ends with a colon and a blank
+  std::string reason;
+};
+
 /// `ip:port` of a socket's peer.
 std::string peer_text(const sockaddr_storage& peer);
 
@@ -53,7 +65,7 @@ class Acceptor {
  public:
   Acceptor(Services& services, BoundSocket socket, Entry entry);
   ~Acceptor();
-  /// Must be called before start(); throws std::runtime_error if the kernel refuses.
+  /// Must be called before start(); throws ListenFailed if the kernel refuses.
   void listen();
   void start(Worker& worker);
   /// On each worker's thread.

@@ -17,15 +17,15 @@ BoundSocket bind_or_fail(const std::string& address,
 void bind_traffic(Sockets& sockets,
                   const std::string& first,
                   const std::vector<std::string>& further,
-                  Entry entry,
-                  const std::string& prefix) {
+                  Entry entry) {
   std::set<std::string> seen;
   std::vector<std::string> addresses;
   if (!first.empty() || entry != Entry::tunnel) addresses.push_back(first);
   addresses.insert(addresses.end(), further.begin(), further.end());
   for (const std::string& address : addresses) {
     if (!seen.insert(address).second) continue;
-    sockets.traffic.push_back({entry, bind_or_fail(address, policy::Transport::tcp, prefix)});
+    sockets.traffic.push_back(
+        {entry, bind_or_fail(address, policy::Transport::tcp, ListenFailed::of(entry))});
   }
 }
 
@@ -49,15 +49,14 @@ void bind_dns(const std::string& address, Sockets& sockets) {
 
 Sockets bind_all(const policy::Config& config) {
   Sockets sockets;
-  bind_traffic(sockets, config.proxy.http_listen, config.proxy.http_listens, Entry::http,
-               "proxy: http listen: ");
-  bind_traffic(sockets, config.proxy.https_listen, {}, Entry::https, "proxy: https listen: ");
-  bind_traffic(sockets, config.proxy.tunnel_listen, config.proxy.tunnel_listens, Entry::tunnel,
-               "proxy: tunnel: tunnel listen: ");
-  sockets.metrics = bind_or_fail(config.metrics.listen, policy::Transport::tcp, "metrics: ");
+  bind_traffic(sockets, config.proxy.http_listen, config.proxy.http_listens, Entry::http);
+  bind_traffic(sockets, config.proxy.https_listen, {}, Entry::https);
+  bind_traffic(sockets, config.proxy.tunnel_listen, config.proxy.tunnel_listens, Entry::tunnel);
+  sockets.metrics =
+      bind_or_fail(config.metrics.listen, policy::Transport::tcp, ListenFailed::kMetrics);
   if (!config.management.listen.empty()) {
     sockets.management =
-        bind_or_fail(config.management.listen, policy::Transport::tcp, "management: ");
+        bind_or_fail(config.management.listen, policy::Transport::tcp, ListenFailed::kManagement);
   }
   if (config.dns.enabled) {
     bind_dns(config.dns.listen, sockets);

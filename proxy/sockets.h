@@ -8,13 +8,6 @@
 
 namespace iron::proxy {
 
-/// A listener that cannot be had: `fatal error` with both texts in a row.
-struct ListenFailed {
-  static constexpr const char* kDns = "dns: ";
-  std::string what;  ///< ends with a colon and a blank
-  std::string reason;
-};
-
 /// The sockets of the configuration, bound in the order in which a conflict is to be reported.
 struct Sockets {
   struct Bound {

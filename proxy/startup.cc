@@ -302,11 +302,7 @@ int Startup::run() {
     add_pass_through_warnings(config_, warnings_);
     load();
     make_server();
-    try {
-      server_->listen();
-    } catch (const std::runtime_error& error) {
-      throw ListenFailed{"proxy: ", error.what()};
-    }
+    server_->listen();
     if (dns_) {
       const Result<void> serving = dns_->start();
       if (serving.has_error()) throw ListenFailed{ListenFailed::kDns, serving.error().text};

@@ -16,6 +16,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <cerrno>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
@@ -201,8 +202,10 @@ class TcpListener : public std::enable_shared_from_this<TcpListener> {
   Result<void> listen() {
     error_code error;
     acceptor_.listen(kBacklog, error);
-    if (error) return fail("listen: " + lower_case(error.message()));
-    return {};
+    if (!error) return {};
+    std::ostringstream address;
+    address << acceptor_.local_endpoint();
+    return fail("listen tcp " + address.str() + ": bind: " + lower_case(error.message()));
   }
   void accept() {
     auto accepted = [self = shared_from_this()](const error_code& error,

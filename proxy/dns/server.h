@@ -35,7 +35,8 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  /// Listens on the TCP sockets and begins to answer. Fails with `listen: REASON`.
+  /// Listens on the TCP sockets and begins to answer. Fails with `listen tcp ADDRESS: bind:
+  /// REASON`.
   Result<void> start();
   /// Takes no more queries and gives lookups under way `grace` to be answered. Blocks that long.
   void stop(std::chrono::milliseconds grace);

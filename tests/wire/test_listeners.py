@@ -396,6 +396,21 @@ class MoreListeners(WireTest):
                 self.assertNotIn("proxy starting", failed.exception.text)
                 self.assertEqual(block == "dns", "dns shutdown error" in failed.exception.text)
 
+    def test_one_port_for_two_listeners(self):
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            address = "127.0.0.1:%d" % probe.getsockname()[1]
+        management = {"management": {"listen": address, "api_key_env": "WIRE_KEY"}}
+        for over, prefix in (({"proxy": {"http_listen": address, "https_listen": address}}, "proxy: https listen: "),
+                             ({"proxy": {"http_listen": address, "tunnel_listens": [address]}}, "proxy: tunnel: tunnel listen: "),
+                             ({"proxy": {"http_listen": address}, "metrics": {"listen": address}}, "metrics: "),
+                             ({"metrics": {"listen": address}} | management, "management: "),
+                             ({"proxy": {"http_listen": address}, "dns": {"listen": address}}, "dns: ")):
+            with self.subTest(prefix):
+                with self.assertRaises(StartFailed) as failed:
+                    self.own_proxy(over)
+                self.assertEqual((1, f"error: {prefix}listen tcp {address}: bind: address already in use"),
+                                 (failed.exception.code, failed.exception.text.splitlines()[-1]))
+
     @unittest.skipIf(SLOWNESS != 1, "a sanitizer takes its time")
     def test_a_taken_port_ends_the_start_within_milliseconds(self):
         # A client that polls the port meanwhile takes whoever has it for us. The least processor time of some starts does not depend on what
