@@ -38,6 +38,14 @@ Secret encoded(std::string_view text, char* (*put_encoded)(char*, std::string_vi
   return all;
 }
 
+/// A base64 text in the alphabet of URLs (RFC 4648 section 5).
+Secret for_url(std::string_view base64) {
+  Secret text = Secret::copy_of(base64);
+  std::ranges::replace(text.writable(), '+', '-');
+  std::ranges::replace(text.writable(), '/', '_');
+  return text;
+}
+
 void add_spelling(Secret spelling, std::vector<Secret>& all) {
   if (spelling.size() < KeyNet::kShortest) return;
   const auto same = [&](const Secret& other) { return other.equals(spelling.reveal()); };
@@ -51,9 +59,12 @@ std::vector<Secret> spellings_of(const Secret& key) {
     if (form.bytes.size() < KeyNet::kShortest || form.kind == ScrubForms::Kind::hex) continue;
     if (form.lead_free > 0 || form.trail_free > 0) continue;  // its own characters are there, too
     add_spelling(json_escaped(form.bytes), all);
-    if (form.kind != ScrubForms::Kind::text) continue;
-    add_spelling(encoded(form.bytes, put_form_encoded), all);
-    add_spelling(encoded(form.bytes, put_path_encoded), all);
+    if (form.kind == ScrubForms::Kind::base64) {
+      add_spelling(for_url(form.bytes), all);
+    } else {
+      add_spelling(encoded(form.bytes, put_form_encoded), all);
+      add_spelling(encoded(form.bytes, put_path_encoded), all);
+    }
   }
   return all;
 }

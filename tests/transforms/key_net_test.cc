@@ -39,6 +39,8 @@ TEST(KeyNet, MasksEverySpellingWhereverItStands) {
            "c2stcmVhbC0wMTIzNDU2Nzg5",       // base64 of the first
            "NrLXJlYWwtMDEyMzQ1Njc4O",        // behind one byte
            "zay1yZWFsLTAxMjM0NTY3OD",        // behind two
+           "F1byJ0ZVxzbGFzaC9hbmQ/bW9yZ",    // of one that the alphabets tell apart
+           "F1byJ0ZVxzbGFzaC9hbmQ_bW9yZ",    // in that of URLs
            "-----BEGIN KEY\\n\\tMC4C\\u0001\x7f\\ufffd\\u2028\u00e9\\r\\nEND",
        }) {
     for (std::size_t before = 0; before < 9; ++before) {
