@@ -93,6 +93,7 @@ Task<void> refuse_head(ClientSession& session,
     session.worker().services().log.write(
         Level::debug, "tunnel connect error",
         {{"error", std::string_view("read request: malformed HTTP request")}});
+    session.close_gently();  // an answer to what came before may still be on its way
     co_return;
   }
   session.record_refusal(refusal);

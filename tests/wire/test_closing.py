@@ -221,6 +221,18 @@ class RelayedAnswers(WireTest):
                 self.assertEqual(self.SIZE, len(peer.read_to_end().partition(b"\r\n\r\n")[2]))
                 self.assertFalse(peer.reset_seen)
 
+    def test_late_garbage_on_the_tunnel_port_does_not_either(self):
+        """It gets no answer there, but the one before it is still on its way."""
+        self.upstream.routes["/big"] = answer(b"a" * self.SIZE)
+        for count, late in enumerate((b"\r\n\r\n", b"\x16\x03\x01\n", b"x\r\n"), 1):
+            with self.subTest(late):
+                peer = self.slow_reader(receive_buffer=16384, listener="tunnel")
+                peer.send_request("GET", f"http://{self.upstream.host()}/big", self.upstream.host())
+                self.proxy.wait_record("request", lambda r: r["audit"]["path"] == "/big", count=count)
+                peer.send(late + b"x" * 100_000)
+                self.assertEqual(self.SIZE, len(peer.read_to_end().partition(b"\r\n\r\n")[2]))
+                self.assertFalse(peer.reset_seen)
+
     def test_a_pipelined_request_at_the_drain(self):
         proxy = self.own_proxy()
         self.upstream.routes["/big"] = answer(b"a" * self.SIZE)

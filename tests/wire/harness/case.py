@@ -151,9 +151,9 @@ class WireTest(unittest.TestCase):
     def plain(self, proxy=None, listener="http", source=None):
         return self.track(connect(getattr(proxy or self.proxy, listener), source))
 
-    def slow_reader(self, proxy=None, receive_buffer=4096):
+    def slow_reader(self, proxy=None, receive_buffer=4096, listener="http"):
         """A client that lets an answer wait until it reads."""
-        return self.track(connect_slow_reader((proxy or self.proxy).http, receive_buffer))
+        return self.track(connect_slow_reader(getattr(proxy or self.proxy, listener), receive_buffer))
 
     def tunnel(self, target, listener="tunnel", fields=(), proxy=None):
         """An open tunnel; the CONNECT must be answered with the 200."""
