@@ -16,6 +16,7 @@
 #include "proxy/admin_answers.h"
 #include "proxy/answers.h"
 #include "proxy/body_reader.h"
+#include "proxy/closing.h"
 #include "proxy/header_rules.h"
 #include "proxy/worker.h"
 
@@ -68,6 +69,13 @@ Task<bool> drop_body(Connection& client, Pause& pause, Buffer& input, const Body
     input.consume(piece.consumed);
   }
   co_return body.done();
+}
+
+/// The close behind an answer: what the client still sends must not destroy it.
+Task<void> close_gently(Connection& client, Pause& pause, Buffer& input) {
+  input.release();
+  pause.clear_deadline();
+  co_await linger(client, pause, CloseClock::After::answer);
 }
 
 /// Skips the empty line that old clients send behind a body; true while it may still come.
@@ -190,8 +198,8 @@ Task<void> Admin::serve(BoundSocket socket, std::string remote) {
     if (fault == HeadFault::none) fault = admin_fault(request, checks);
     if (fault != HeadFault::none) {
       const HeadRefusal refusal = head_refusal(fault);
-      co_await write_all(client, pause, refusal.answer, limits.stall_timeout);
-      client.stream().end_writing();
+      const bool told = co_await write_all(client, pause, refusal.answer, limits.stall_timeout);
+      if (told) co_await close_gently(client, pause, input);
       co_return;
     }
     const HopByHop connection = read_connection(request.headers);
@@ -199,13 +207,13 @@ Task<void> Admin::serve(BoundSocket socket, std::string remote) {
     const std::string text = co_await answer(pause, request, remote, close);
     const bool sent = co_await write_all(client, pause, text, limits.stall_timeout);
     if (!sent) co_return;
-    if (close) {
-      client.stream().end_writing();
+    input.consume(parser.consumed());
+    bool keep = !close;
+    if (keep) keep = co_await drop_body(client, pause, input, checks.framing);
+    if (!keep) {
+      co_await close_gently(client, pause, input);
       co_return;
     }
-    input.consume(parser.consumed());
-    const bool drained = co_await drop_body(client, pause, input, checks.framing);
-    if (!drained) co_return;
     input.compact();
   }
 }

@@ -89,7 +89,7 @@ Task<void> ClientSession::run() {
     http = co_await enter_tunnel();
   }
   report_unused_tunnel();
-  if (close_) co_await linger(*close_);
+  if (close_) co_await close_after_answer(*close_);
 }
 
 /// What comes before the first HTTP request on this listener. True: HTTP is next.

@@ -115,9 +115,7 @@ class ClientSession final : public Abandonment, public LongSleep {
   static Task<void> own_and_run(std::unique_ptr<ClientSession> session);
   bool has_whole_request() const;
   Task<void> run();
-  /// Ends our side and throws away what the client still sends, so that no reset overtakes the last
-  /// answer; within the bounds of CloseClock and ClosesUnderWay (closing.h). Holds no memory.
-  Task<void> linger(CloseClock::After after);
+  Task<void> close_after_answer(CloseClock::After after);
   enum class Place { listener, tunnel };
   Task<bool> begin();
   // tunnel.cc

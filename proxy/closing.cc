@@ -58,33 +58,39 @@ ClosesUnderWay::Place::~Place() {
   if (!close_->cut) closes_.under_way_.erase(at_);
 }
 
-Task<void> ClientSession::linger(CloseClock::After after) {
+Task<void> linger(Connection& client, Pause& pause, CloseClock::After after) {
+  Worker& worker = pause.worker();
+  ClosesUnderWay::Place place(worker.services().closes, pause);
+  CloseClock clock(after, std::chrono::steady_clock::now());
+  Turn turn;
+  bool told = false;
+  while (!worker.cut() && !place.cut()) {
+    if (!told) told = client.finish_writing() == Io::ok;
+    const IoResult got = client.discard();
+    if (got.status == Io::eof || got.status == Io::error) co_return;
+    const SteadyTime now = std::chrono::steady_clock::now();
+    if (got.status == Io::ok) clock.received(now);
+    if (clock.over(now, told && client.stream().all_acknowledged())) co_return;
+    turn.moved(got.size);
+    if (got.status == Io::ok && !turn.over()) continue;
+    turn.begin();
+    if (got.status == Io::ok) {
+      co_await pause.pass_turn();
+    } else {
+      pause.set_deadline(clock.next_look(now));
+      co_await pause;
+    }
+  }
+}
+
+/// The close of a session, once all that served its last request is gone.
+Task<void> ClientSession::close_after_answer(CloseClock::After after) {
   co_await recorded_;
   input_.release();
   input_share_.reset();
   pause_.clear_deadline();
   pause_.yield_to_drain(false);
-  ClosesUnderWay::Place place(worker_.services().closes, pause_);
-  CloseClock clock(after, std::chrono::steady_clock::now());
-  Turn turn;
-  bool told = false;
-  while (!worker_.cut() && !place.cut()) {
-    if (!told) told = client_.finish_writing() == Io::ok;
-    const IoResult got = client_.discard();
-    if (got.status == Io::eof || got.status == Io::error) co_return;
-    const SteadyTime now = std::chrono::steady_clock::now();
-    if (got.status == Io::ok) clock.received(now);
-    if (clock.over(now, told && client_.stream().all_acknowledged())) co_return;
-    turn.moved(got.size);
-    if (got.status == Io::ok && !turn.over()) continue;
-    turn.begin();
-    if (got.status == Io::ok) {
-      co_await pause_.pass_turn();
-    } else {
-      pause_.set_deadline(clock.next_look(now));
-      co_await pause_;
-    }
-  }
+  co_await linger(client_, pause_, after);
 }
 
 }  // namespace iron::proxy

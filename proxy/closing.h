@@ -7,8 +7,11 @@
 #include <mutex>
 
 #include "proxy/pause.h"
+#include "proxy/task.h"
 
 namespace iron::proxy {
+
+class Connection;
 
 /// When a close that waits for its client is over (RFC 9112 section 9.6). Our side has ended, and
 /// what the client still sends is thrown away, so that no reset overtakes the last answer. Decides
@@ -31,6 +34,10 @@ class CloseClock {
   SteadyTime begun_, quiet_since_;
   bool acknowledged_ = false;
 };
+
+/// Ends our side of `client` and throws away what it still sends, so that no reset overtakes the
+/// last answer; within the bounds of CloseClock and ClosesUnderWay. Holds no memory.
+Task<void> linger(Connection& client, Pause& pause, CloseClock::After after);
 
 /// The closes under way of all workers: at most a tenth of `proxy.limits.max_connections`. Beyond
 /// it the oldest is cut. Thread safe; the lock is taken once a close, never for a request.

@@ -126,6 +126,31 @@ class EarlyRefusals(WireTest):
         self.assertEqual(200, peer.request("GET", "/after", self.upstream.host()).status)
 
 
+class AdminListeners(WireTest):
+    config = {"management": {"listen": "127.0.0.1:0", "api_key_env": "WIRE_MANAGEMENT"}}
+    environment = {"WIRE_MANAGEMENT": "wire-management-key"}
+
+    def test_answers_outlive_uploads_there_too(self):
+        for listener, status in (("management", b"HTTP/1.1 401"), ("metrics", b"HTTP/1.1 404")):
+            for fields, rest in (("Transfer-Encoding: chunked\r\n", b"%x\r\n" % UPLOAD), (f"Content-Length: {UPLOAD}\r\n", b""),
+                                 ("Bad\r\n", b"")):
+                with self.subTest(listener, fields=fields):
+                    expected = b"HTTP/1.1 400" if fields == "Bad\r\n" else status
+                    data = f"POST /v1/reload HTTP/1.1\r\nHost: a\r\n{fields}\r\n".encode() + rest + b"u" * UPLOAD
+                    for _ in range(ROUNDS):
+                        seen, reset = send_and_read(self.plain(listener=listener), data)
+                        self.assertEqual((expected, False), (seen[:len(expected)], reset))
+
+    def test_such_a_close_ends_with_the_process(self):
+        proxy = self.own_proxy()
+        peer = self.plain(proxy, "management")
+        peer.send(f"POST /v1/reload HTTP/1.1\r\nHost: a\r\nContent-Length: {UPLOAD}\r\n\r\n")
+        self.assertTrue(peer.read_to_end().startswith(b"HTTP/1.1 401"))
+        watch = Stopwatch()
+        self.assertEqual(0, proxy.stop())
+        watch.check(self, 1.5)
+
+
 class Bounds(WireTest):
     transforms = [allowlist("up.test")]
 
