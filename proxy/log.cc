@@ -70,6 +70,9 @@ struct AppendValue {
   void operator()(std::string_view text) const { append_json_string(out, text); }
   void operator()(std::int64_t number) const { append_json_integer(out, number); }
   void operator()(bool value) const { out += value ? "true" : "false"; }
+  void operator()(std::chrono::nanoseconds duration) const {
+    policy::append_json_milliseconds(out, duration.count());
+  }
   void operator()(std::span<const std::string> texts) const {
     out += '[';
     for (std::size_t i = 0; i < texts.size(); ++i) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
@@ -20,10 +21,15 @@ class LogWriter;
 
 enum class Level { debug, info, warn, error };
 
-/// One attribute of a log record.
+/// One attribute of a log record. A duration is written in milliseconds.
 struct Attribute {
   std::string_view name;
-  std::variant<std::string_view, std::int64_t, bool, std::span<const std::string>> value;
+  std::variant<std::string_view,
+               std::int64_t,
+               bool,
+               std::span<const std::string>,
+               std::chrono::nanoseconds>
+      value;
 };
 
 /// Writes JSON lines: operational records to stderr, request records to stderr or `log.audit_path`.

@@ -98,10 +98,10 @@ void ClientSession::report_unused_tunnel() {
   if (tunnel_ == nullptr || tunnel_->used || worker_.draining() || worker_.cut()) return;
   const SteadyTime now = std::chrono::steady_clock::now();
   if (!worker_.services().unused_tunnels.admit(now)) return;
-  const auto open = std::chrono::duration_cast<std::chrono::milliseconds>(now - tunnel_->opened);
-  worker_.services().log.write(
-      Level::info, "tunnel closed without a request",
-      {{"host", tunnel_->target}, {"remote_addr", remote_address_}, {"duration_ms", open.count()}});
+  worker_.services().log.write(Level::info, "tunnel closed without a request",
+                               {{"host", tunnel_->target},
+                                {"remote_addr", remote_address_},
+                                {"duration_ms", now - tunnel_->opened}});
 }
 
 }  // namespace iron::proxy

@@ -105,11 +105,12 @@ TEST(Log, WritesAttributesInTheOrderGiven) {
             {{"text", "line\nfeed"},
              {"number", std::int64_t{-7}},
              {"flag", true},
+             {"took", std::chrono::nanoseconds(1'250'999)},
              {"list", std::span<const std::string>(names)}});
   EXPECT_THAT(
       pipe.read_lines(1),
       MatchesRegex("\\{\"time\":\"[^\"]+\",\"level\":\"WARN\",\"msg\":\"some \\\\\"message\\\\"
-                   "\"\",\"text\":\"line\\\\nfeed\",\"number\":-7,\"flag\":true,"
+                   "\"\",\"text\":\"line\\\\nfeed\",\"number\":-7,\"flag\":true,\"took\":1\\.25,"
                    "\"list\":\\[\"a\",\"b\\\\\"c\"\\]\\}\n"));
 }
 
