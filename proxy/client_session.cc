@@ -98,6 +98,10 @@ Task<bool> ClientSession::begin() {
   const std::shared_ptr<const Snapshot> snapshot = worker_.snapshot();
   const bool arrived = co_await await_bytes(snapshot->config.proxy.limits.first_byte_timeout);
   if (!arrived) co_return false;
+  if (worker_.services().log.full()) {
+    const bool go_on = co_await await_log(*this);
+    if (!go_on) co_return false;
+  }
   if (entry_ == Entry::https) {
     if (!snapshot->config.tls.sni_only()) {
       const bool passed = co_await pass_through_by_name(*this);

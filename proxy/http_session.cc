@@ -111,18 +111,6 @@ Task<void> refuse_method(ClientSession& session, const Request& request) {
   if (sent) session.close_gently();
 }
 
-/// Holds back new requests while the log's buffer is full and `log.when_full` is `wait`.
-Task<bool> await_log(ClientSession& session) {
-  while (session.worker().services().log.full()) {
-    Pause& pause = session.pause();
-    pause.set_timeout(kLogFullPoll);
-    co_await pause;
-    if (session.worker().cut()) co_return false;
-  }
-  session.pause().clear_deadline();
-  co_return true;
-}
-
 /// What lies behind the head goes into a buffer of its own, so that the head's bytes stay where
 /// they are.
 Buffer split_head(ClientSession& session, std::size_t head_size) {
@@ -136,6 +124,17 @@ Buffer split_head(ClientSession& session, std::size_t head_size) {
 }
 
 }  // namespace
+
+Task<bool> await_log(ClientSession& session) {
+  while (session.worker().services().log.full()) {
+    Pause& pause = session.pause();
+    pause.set_timeout(kLogFullPoll);
+    co_await pause;
+    if (session.worker().cut()) co_return false;
+  }
+  session.pause().clear_deadline();
+  co_return true;
+}
 
 namespace {
 

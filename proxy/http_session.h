@@ -10,6 +10,10 @@ namespace iron::proxy {
 /// was let through and answered, and a tunnel begins.
 Task<bool> serve_http(ClientSession& session);
 
+/// Holds back what is new while the log's buffer is full and `log.when_full` is `wait`. False: the
+/// session is to end.
+Task<bool> await_log(ClientSession& session);
+
 /// CONNECT (RFC 9110 section 9.3.6): policy check, the 200, then the tunnel. `request` and its head
 /// stay valid until the check is over. True: the tunnel is open.
 Task<bool> serve_connect(ClientSession& session, RequestStatePtr state, Buffer head);

@@ -108,9 +108,12 @@ class Readers(WireTest):
             else:
                 waiting = True
         self.assertTrue(waiting, "requests went on although the buffer was full")
+        tunnel = self.plain(proxy, "tunnel").send(b"\5\1\0\5\1\0\3\7up.test\0\x50")
+        self.assertFalse(tunnel.readable(0.5), "a tunnel was opened although the buffer was full")
         proxy.reading.set()
         self.assertEqual(200, peer.read_response().status)
-        proxy.wait_record("request", count=served + 1)
+        self.assertEqual(b"\5\0\5\0\0\1\0\0\0\0\0\0", tunnel.read_exact(12))
+        proxy.wait_record("request", count=served + 2)
         self.assertEqual([], proxy.records("log records lost"))
 
     def test_a_reader_that_is_gone(self):
