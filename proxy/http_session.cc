@@ -12,6 +12,7 @@ namespace iron::proxy {
 namespace {
 
 constexpr auto kLogFullPoll = std::chrono::milliseconds(20);
+constexpr char kTlsRecord = 0x16;
 
 /// Reads heads for one connection.
 struct HeadReader {
@@ -37,6 +38,8 @@ Task<HeadReader::Outcome> HeadReader::read(Request& request) {
     const auto status = parser.parse(session.input().view(), head_limits, request);
     if (status == HeadParser::Status::complete) break;
     if (status == HeadParser::Status::fault) co_return Outcome::fault;
+    // A ClientHello may hold no line end to wait for.
+    if (session.input().view().starts_with(kTlsRecord)) co_return Outcome::fault;
     if (!std::exchange(timed, true)) {
       pause.set_timeout(handshake ? limits.handshake_timeout : limits.request_head_timeout);
     }
@@ -57,8 +60,7 @@ bool method_allowed_here(const ClientSession& session, const Request& request) {
   const bool tunnel_port = session.entry() == Entry::tunnel && session.tunnel() == nullptr;
   if (request.method == "CONNECT") return session.tunnel() == nullptr && !session.over_tls();
   if (!tunnel_port) return true;
-  const std::size_t scheme = request.target.find("://");
-  return scheme != request.target.npos && iequals(request.target.substr(0, scheme), "http");
+  return !request.target.starts_with('/') && request.target.find("://") != request.target.npos;
 }
 
 /// What a head tells for the record of its refusal.
@@ -86,10 +88,14 @@ Task<void> refuse_head(ClientSession& session,
   const HeadRefusal answer = head_refusal(fault);
   refusal.status = answer.status;
   refusal.error = answer.record_error;
-  // Garbage on the tunnel port has neither answer nor record.
+  const bool tls = !known && !session.over_tls() && session.input().view().starts_with(kTlsRecord);
+  if (tls) refusal.error = "TLS on a plain port";
+  // Garbage on the tunnel port has neither answer nor record, but for TLS: it is `https://` before
+  // the proxy's address, which only a record tells from a proxy that is down.
   const bool garbage = tunnel_port && !known && request.method != "CONNECT";
   const bool deadline = parser.fault() == HeadFault::none && fault == HeadFault::malformed;
   if (garbage) {
+    if (tls) session.record_refusal(refusal);
     session.worker().services().log.write(
         Level::debug, "tunnel connect error",
         {{"error", std::string_view("read request: malformed HTTP request")}});
