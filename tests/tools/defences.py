@@ -30,7 +30,9 @@ DEFENCES = [
     Defence("one_host_field", [(HEAD, "  if (doubled || (length", "  if ((doubled && !OFF) || (length")], ["test_framing.Framing.test_refused_on_the_plain_port"]),
     Defence("target_wins", [(HANDLER, "    host_text_ = target.substr(0, end);\n", "    if (!OFF) host_text_ = target.substr(0, end);\n")],
             ["test_threats.Confinement.test_the_target_wins_over_the_field", "test_listeners.BothPorts.test_absolute_form"]),
-    Defence("scheme", [(HANDLER, '    if (!iequals(scheme, "http")', '    if (!OFF && !iequals(scheme, "http")')], ["test_framing.Framing.test_scheme_on_plain_connections"]),
+    Defence("scheme", [(HANDLER, "    if (https && !ex.client_tls)", "    if (!OFF && https && !ex.client_tls)"),
+                       (HANDLER, '    if (!https && !iequals(scheme, "http"))', '    if (!OFF && !https && !iequals(scheme, "http"))')],
+            ["test_listeners.BothPorts.test_an_https_url_needs_a_tunnel", "test_framing.Framing.test_scheme_on_plain_connections"]),
     Defence("require_tls", [("transforms/secrets.cc", "  if (!entry.require_tls ||", "  if (OFF || !entry.require_tls ||")],
             ["test_safety.TlsOnly.test_no_key_in_clear_text", "transforms_tests:SecretsJudge.RequireTls*"]),
     Defence("require_when_sent", [
