@@ -1,6 +1,7 @@
 #include "proxy/replaced_files.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "policy/open_file.h"
@@ -12,8 +13,13 @@ namespace {
 bool can_be_opened(const FileGrant& file) {
   const int how = file.use == FileGrant::Use::read ? O_RDONLY : O_WRONLY | O_APPEND | O_NOFOLLOW;
   const int descriptor = policy::open_file(file.path, how | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-  if (descriptor >= 0) ::close(descriptor);
-  return descriptor >= 0;
+  if (descriptor < 0) return false;
+  // A folder or a pipe opens, and is not read all the same.
+  struct stat info{};
+  const bool useful = file.use != FileGrant::Use::read ||
+                      (::fstat(descriptor, &info) == 0 && S_ISREG(info.st_mode));
+  ::close(descriptor);
+  return useful;
 }
 
 }  // namespace

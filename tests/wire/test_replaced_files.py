@@ -160,6 +160,20 @@ class Machine(WireTest):
         self.follows(lambda: ask() == 200, "resolv.conf")
 
     @unittest.skipIf(SANITIZED, "nothing is confined")
+    def test_what_is_no_file_is_told(self):
+        proxy = self.machine_proxy()
+        path = os.path.join(self.etc, "hosts")
+        for make in (os.mkdir, os.mkfifo):
+            with self.subTest(make.__name__):
+                mark = proxy.mark()
+                make(path + ".new")
+                os.rename(path, path + ".old")
+                os.rename(path + ".new", path)
+                self.assertEqual("/etc/hosts", proxy.wait_record(WARNING, after=mark)["path"])
+                self.assertEqual(200, self.plain(proxy).request("GET", "/up", self.upstream.host()).status)
+                os.rename(path, path + ".was-" + make.__name__)
+                self.write("hosts", "127.0.0.1 localhost\n")
+
     def test_what_cannot_be_followed_is_told(self):
         proxy = self.machine_proxy()
         if not needs_broker(proxy):
