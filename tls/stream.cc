@@ -269,7 +269,10 @@ IoResult Stream::write(std::span<const char> bytes) {
 }
 
 bool Stream::has_pending() const {
-  return surplus_used_ < surplus_.size() || (ssl_ != nullptr && SSL_has_pending(ssl_) == 1);
+  if (surplus_used_ < surplus_.size()) return true;
+  if (ssl_ == nullptr) return false;
+  // The socket does not announce again an end that came with data: the peer may keep it open.
+  return SSL_has_pending(ssl_) == 1 || (SSL_get_shutdown(ssl_) & SSL_RECEIVED_SHUTDOWN) != 0;
 }
 
 void Stream::end_writing() {

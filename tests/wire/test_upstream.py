@@ -144,6 +144,42 @@ class Timeouts(WireTest):
         self.assertTrue(self.proxy.wait_request(path="/plain-origin")["error"])
 
 
+class EndsWithData(WireTest):
+    """An origin under TLS that says its end in the segment of its last bytes and keeps the connection open."""
+
+    def answer_that_ends(self, head):
+        def route(connection, _request):
+            sock = connection.sock
+            connection.send(head)
+            self.has_head.wait(DEADLINE)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            connection.send(b"last")
+            sock.settimeout(0)
+            self.assertRaises(ssl.SSLWantReadError, sock.unwrap)  # its close_notify has left, ours is awaited
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+            self.seen.wait()
+            return "end"
+
+        self.has_head, self.seen = threading.Event(), threading.Event()
+        self.addCleanup(self.seen.set)
+        self.tls_upstream.routes["/end"] = route
+        peer = self.tls_tunnel(self.tls_upstream.host())
+        peer.send_request("GET", "/end", self.tls_upstream.host())
+        peer.read_response_head()
+        self.has_head.set()
+        return peer
+
+    def test_it_delimits_the_answer(self):
+        peer = self.answer_that_ends(b"HTTP/1.1 200 OK\r\n\r\n")
+        self.assertEqual(([b"last"], []), peer.read_chunked())
+        self.assertEqual(200, peer.request("GET", "/after", self.tls_upstream.host()).status)
+
+    def test_it_cuts_the_answer(self):
+        peer = self.answer_that_ends(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+        self.assertEqual(b"last", peer.read_to_end())
+        self.assertEqual("unexpected EOF", self.proxy.wait_record("response body copy error")["error"])
+
+
 class Leaving(WireTest):
     """Clients that go away, or only stop sending."""
 
