@@ -36,45 +36,78 @@ std::size_t clean_run(std::string_view text) {
   return i;
 }
 
-char* put(char* out, std::string_view text) {
-  std::memcpy(out, text.data(), text.size());
-  return out + text.size();
-}
-
-char* put_escaped_ascii(char* out, char c) {
+/// `Out` has `+=` for texts and characters.
+template <class Out>
+void append_escaped_ascii(Out& out, char c) {
   switch (c) {
     case '"':
-      return put(out, "\\\"");
+      out += "\\\"";
+      return;
     case '\\':
-      return put(out, "\\\\");
+      out += "\\\\";
+      return;
     case '\n':
-      return put(out, "\\n");
+      out += "\\n";
+      return;
     case '\r':
-      return put(out, "\\r");
+      out += "\\r";
+      return;
     case '\t':
-      return put(out, "\\t");
+      out += "\\t";
+      return;
     default:
-      out = put(out, "\\u00");
-      *out++ = kHex[static_cast<unsigned char>(c) >> 4];
-      *out++ = kHex[static_cast<unsigned char>(c) & 15];
-      return out;
+      out += "\\u00";
+      out += kHex[static_cast<unsigned char>(c) >> 4];
+      out += kHex[static_cast<unsigned char>(c) & 15];
   }
 }
+
+/// Writes the character at the front, which is not ASCII; returns how many bytes it took.
+template <class Out>
+std::size_t append_beyond_ascii(Out& out, std::string_view text) {
+  const std::size_t length = utf8_sequence(text);
+  if (length == 0) {
+    out += "\\ufffd";
+    return 1;
+  }
+  const std::string_view sequence = text.substr(0, length);
+  if (sequence == "\u2028") {
+    out += "\\u2028";
+  } else if (sequence == "\u2029") {
+    out += "\\u2029";
+  } else {
+    out += sequence;
+  }
+  return length;
+}
+
+struct Memory {
+  char* at;
+  Memory& operator+=(std::string_view text) {
+    at = std::copy(text.begin(), text.end(), at);
+    return *this;
+  }
+  Memory& operator+=(char c) {
+    *at++ = c;
+    return *this;
+  }
+};
 
 }  // namespace
 
 char* put_json_character(char* out, std::string_view& text) {
+  Memory memory{out};
   const char c = text.front();
-  if (static_cast<unsigned char>(c) < 0x80) {
-    text.remove_prefix(1);
-    return clean(c) ? put(out, {&c, 1}) : put_escaped_ascii(out, c);
+  std::size_t taken = 1;
+  if (static_cast<unsigned char>(c) >= 0x80) {
+    taken = append_beyond_ascii(memory, text);
+  } else if (clean(c)) {
+    memory += c;
+  } else {
+    append_escaped_ascii(memory, c);
   }
-  const std::size_t length = utf8_sequence(text);
-  const std::string_view sequence = text.substr(0, std::max<std::size_t>(length, 1));
-  text.remove_prefix(sequence.size());
-  if (length == 0) return put(out, "\\ufffd");
-  if (sequence == "\u2028") return put(out, "\\u2028");
-  return put(out, sequence == "\u2029" ? "\\u2029" : sequence);
+  text.remove_prefix(taken);
+  return memory.at;
 }
 
 void append_json_string(std::string& out, std::string_view text) {
@@ -84,8 +117,12 @@ void append_json_string(std::string& out, std::string_view text) {
     out.append(text.data(), run);
     text.remove_prefix(run);
     if (text.empty()) break;
-    char escaped[kLongestJsonEscape];
-    out.append(escaped, put_json_character(escaped, text));
+    if (static_cast<unsigned char>(text[0]) < 0x80) {
+      append_escaped_ascii(out, text[0]);
+      text.remove_prefix(1);
+    } else {
+      text.remove_prefix(append_beyond_ascii(out, text));
+    }
   }
   out += '"';
 }
