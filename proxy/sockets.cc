@@ -1,5 +1,7 @@
 #include "proxy/sockets.h"
 
+#include <sys/socket.h>
+
 #include <set>
 #include <utility>
 
@@ -37,7 +39,10 @@ void bind_dns(const std::string& address, Sockets& sockets) {
   for (int left = chosen_by_kernel ? kTries : 1; left > 0; --left) {
     sockets.dns_udp = bind_or_fail(address, policy::Transport::udp, ListenFailed::kDns);
     Result<BoundSocket> tcp = bind_tcp_beside(sockets.dns_udp);
-    if (tcp.has_value()) {
+    // Somebody else's socket may share the port until one of both listens.
+    const bool shared =
+        chosen_by_kernel && left > 1 && tcp.has_value() && ::listen(tcp->get(), SOMAXCONN) != 0;
+    if (tcp.has_value() && !shared) {
       sockets.dns_tcp = std::move(*tcp);
       return;
     }
