@@ -303,16 +303,18 @@ TEST(Log, ADeviceThatIsAlwaysFullDoesNotSpinOrBlock) {
 TEST(Log, ASmallBufferIsNotHeldUpByAFullDisk) {
   const int full = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
   ASSERT_GE(full, 0);
-  Log::Options options = options_for(full);
-  options.buffer_bytes = 20'000;
-  Log log(options);
-  const std::string line(99, 'x');
-  // The pauses between attempts grow to a second. Requests wait while it is full.
-  for (int round = 0; round < 20; ++round) {
-    for (int i = 0; i < 1000 && !log.full(); ++i) log.request_record(Level::info, line + '\n');
-    const auto began = std::chrono::steady_clock::now();
-    while (log.full()) ::poll(nullptr, 0, 1);
-    EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(500));
+  {
+    Log::Options options = options_for(full);
+    options.buffer_bytes = 20'000;
+    Log log(options);
+    const std::string line(99, 'x');
+    // The pauses between attempts grow to a second. Requests wait while it is full.
+    for (int round = 0; round < 20; ++round) {
+      for (int i = 0; i < 1000 && !log.full(); ++i) log.request_record(Level::info, line + '\n');
+      const auto began = std::chrono::steady_clock::now();
+      while (log.full()) ::poll(nullptr, 0, 1);
+      EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(500));
+    }
   }
   ::close(full);
 }
