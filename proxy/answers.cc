@@ -34,9 +34,6 @@ HeadRefusal head_refusal(HeadFault fault) {
     case HeadFault::malformed_host:
       return {closing_answer("400 Bad Request: malformed Host header"), 400,
               "malformed Host header"};
-    case HeadFault::https_url:
-      return {closing_answer("400 Bad Request: https URLs need CONNECT"), 400,
-              "https URL without CONNECT"};
     case HeadFault::too_large:
       return {closing_answer("431 Request Header Fields Too Large"), 431, "request head too large"};
     case HeadFault::version:

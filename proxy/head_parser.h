@@ -16,7 +16,6 @@ enum class HeadFault {
   header_name,        ///< 400, `invalid header name`
   missing_host,       ///< 400, `missing required Host header`
   malformed_host,     ///< 400, `malformed Host header`
-  https_url,          ///< 400, `https URLs need CONNECT`: one in the clear
   too_large,          ///< 431: bytes or field lines
   version,            ///< 505
   preface,            ///< 400: what begins HTTP/2 without negotiation

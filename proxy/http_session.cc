@@ -60,7 +60,8 @@ bool method_allowed_here(const ClientSession& session, const Request& request) {
   const bool tunnel_port = session.entry() == Entry::tunnel && session.tunnel() == nullptr;
   if (request.method == "CONNECT") return session.tunnel() == nullptr && !session.over_tls();
   if (!tunnel_port) return true;
-  return !request.target.starts_with('/') && request.target.find("://") != request.target.npos;
+  const std::size_t scheme = request.target.find("://");
+  return scheme != request.target.npos && iequals(request.target.substr(0, scheme), "http");
 }
 
 /// What a head tells for the record of its refusal.
@@ -88,14 +89,10 @@ Task<void> refuse_head(ClientSession& session,
   const HeadRefusal answer = head_refusal(fault);
   refusal.status = answer.status;
   refusal.error = answer.record_error;
-  const bool tls = !known && !session.over_tls() && session.input().view().starts_with(kTlsRecord);
-  if (tls) refusal.error = "TLS on a plain port";
-  // Garbage on the tunnel port has neither answer nor record, but for TLS: it is `https://` before
-  // the proxy's address, which only a record tells from a proxy that is down.
+  // Garbage on the tunnel port has neither answer nor record.
   const bool garbage = tunnel_port && !known && request.method != "CONNECT";
   const bool deadline = parser.fault() == HeadFault::none && fault == HeadFault::malformed;
   if (garbage) {
-    if (tls) session.record_refusal(refusal);
     session.worker().services().log.write(
         Level::debug, "tunnel connect error",
         {{"error", std::string_view("read request: malformed HTTP request")}});

@@ -77,9 +77,9 @@ HeadFault RequestHandler::read_target() {
     const std::size_t colon = target.find("://");
     if (colon == target.npos) return HeadFault::malformed;
     const std::string_view scheme = target.substr(0, colon);
-    const bool https = iequals(scheme, "https");
-    if (https && !ex.client_tls) return HeadFault::https_url;
-    if (!https && !iequals(scheme, "http")) return HeadFault::malformed;
+    if (!iequals(scheme, "http") && !(ex.client_tls && iequals(scheme, "https"))) {
+      return HeadFault::malformed;
+    }
     target.remove_prefix(colon + 3);
     const std::size_t end = std::min(target.find('/'), target.find('?'));
     host_text_ = target.substr(0, end);

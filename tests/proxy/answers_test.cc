@@ -27,7 +27,6 @@ TEST(Answers, ToEachFaultOfAHead) {
       {HeadFault::header_name, 400, closing("400 Bad Request: invalid header name")},
       {HeadFault::missing_host, 400, closing("400 Bad Request: missing required Host header")},
       {HeadFault::malformed_host, 400, closing("400 Bad Request: malformed Host header")},
-      {HeadFault::https_url, 400, closing("400 Bad Request: https URLs need CONNECT")},
       {HeadFault::too_large, 431, closing("431 Request Header Fields Too Large")},
       {HeadFault::version, 505,
        closing("505 HTTP Version Not Supported: unsupported protocol version")},

@@ -116,7 +116,7 @@ class Framing(WireTest):
         self.assert_no_contact(self.tls_upstream, self.upstream)
 
     def test_scheme_on_plain_connections(self):
-        for scheme in ("ftp", "httpx"):
+        for scheme in ("https", "ftp", "httpx"):
             peer = self.plain(source="127.1.2.1")
             peer.send_request("GET", f"{scheme}://{self.upstream.host()}/", self.upstream.host())
             self.assertEqual(BAD, peer.read_to_end())
