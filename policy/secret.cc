@@ -7,10 +7,14 @@
 #include <utility>
 
 #include "policy/secret_arena.h"
+#include "policy/vector_registers.h"
 
 namespace iron {
 
-void wipe(std::span<char> bytes) { explicit_bzero(bytes.data(), bytes.size()); }
+void wipe(std::span<char> bytes) {
+  explicit_bzero(bytes.data(), bytes.size());
+  clear_vector_registers();
+}
 
 Secret Secret::sized(std::size_t size) {
   Secret secret;

@@ -52,7 +52,8 @@ SecretMemory secret_memory();
 /// nothing.
 void prepare_secret_memory();
 
-/// Overwrites `bytes` in a way the compiler keeps.
+/// Overwrites `bytes` in a way the compiler keeps, and the vector registers through which they may
+/// have come.
 void wipe(std::span<char> bytes);
 
 /// The variables named by secret sources. The first look at a name copies the value into a Secret

@@ -16,6 +16,7 @@ set(policy_tests
     duration_test.cc
     line_writer_test.cc
     listen_address_test.cc
+    vector_registers_test.cc
     yaml_reader_test.cc
 )
 if(policy_tests)

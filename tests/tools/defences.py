@@ -202,6 +202,7 @@ DEFENCES = [
     # -- the same machine
     Defence("wiping", [("policy/secret.cc", "void wipe(std::span<char> bytes) {", "void wipe(std::span<char> bytes) {\n  if (OFF) return;\n")],
             ["test_memory.Memory.test_no_copy_after_traffic", "test_core_file.Everywhere.test_no_copy_in_memory", "policy_tests:Wipe.*"]),
+    Defence("vector_registers", [("policy/secret.cc", "  clear_vector_registers();", "  if (!OFF) clear_vector_registers();")], ["policy_tests:VectorRegisters.*"]),
     Defence("record_plaintext", [("tls/context.cc", "  SSL_CTX_set_options(context_, SSL_OP_CLEANSE_PLAINTEXT);", "  if (!OFF) SSL_CTX_set_options(context_, SSL_OP_CLEANSE_PLAINTEXT);"),
                                  ("tls/stream.cc", "  if (client_side_ && !on) SSL_set_options", "  if (!OFF && client_side_ && !on) SSL_set_options")],
             ["test_memory.Memory.test_no_copy_after_traffic"]),
