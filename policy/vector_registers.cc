@@ -6,9 +6,6 @@ namespace iron {
 
 namespace {
 
-void clear_none() {}
-
-/// Those that programs compiled for any x86-64 use; with AVX also their upper halves.
 __attribute__((target("avx"))) void clear_16() {
   asm volatile("vzeroall" ::
                    : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
@@ -37,15 +34,15 @@ using Clear = void (*)();
 Clear fitting() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512vl")) return clear_32;
-  return __builtin_cpu_supports("avx") ? clear_16 : clear_none;
+  return __builtin_cpu_supports("avx") ? clear_16 : nullptr;
 }
 
+/// Null without AVX, and for what is wiped before this file's constants are there.
 const Clear clear = fitting();
 
 }  // namespace
 
 void clear_vector_registers() {
-  // Null for what is wiped before this file's constant is there.
   if (clear != nullptr) clear();
 }
 
