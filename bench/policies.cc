@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "policy/yaml_reader.h"
+#include "policy/yaml/yaml_reader.h"
 
 namespace iron::bench {
 namespace {

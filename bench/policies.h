@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "policy/config.h"
-#include "policy/secret.h"
+#include "policy/config/config.h"
+#include "policy/secret/secret.h"
 #include "transforms/pipeline.h"
 
 namespace iron::bench {

@@ -1,10 +1,10 @@
 #include "bench/case.h"
 #include "bench/keep.h"
-#include "policy/deny_list.h"
-#include "policy/host.h"
-#include "policy/json_writer.h"
-#include "policy/path.h"
-#include "policy/rules.h"
+#include "policy/json/json_writer.h"
+#include "policy/match/deny_list.h"
+#include "policy/match/host.h"
+#include "policy/match/path.h"
+#include "policy/match/rules.h"
 
 namespace iron::bench {
 namespace {
@@ -68,7 +68,7 @@ std::vector<Case> policy_cases() {
       {"policy/pattern_match", pattern_match, 2000},
       {"policy/allowlist/10", [] { return host_index(10); }, 2000},
       {"policy/allowlist/10000", [] { return host_index(10000); }, 2000},
-      {"policy/deny_list", deny_list, 2000},
+      {"policy/match/deny_list", deny_list, 2000},
       {"policy/path_decode", path_decode, 2000},
       {"policy/json_string/plain", [] { return json_string("/v1/chat/completions"); }, 2000},
       {"policy/json_string/escaped",

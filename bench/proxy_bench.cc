@@ -7,7 +7,7 @@
 #include "bench/keep.h"
 #include "bench/policies.h"
 #include "bench/request_path.h"
-#include "proxy/body_reader.h"
+#include "proxy/http1/body_reader.h"
 
 namespace iron::bench {
 namespace {
@@ -109,7 +109,8 @@ std::vector<Case> proxy_cases() {
        [] { return step([](RequestPath& path) { path.write_request(); }); }, 1000},
       {"proxy/response_head_write",
        [] { return step([](RequestPath& path) { path.write_response(); }); }, 1000},
-      {"proxy/record", [] { return step([](RequestPath& path) { path.render_record(); }); }, 1000},
+      {"proxy/log/record", [] { return step([](RequestPath& path) { path.render_record(); }); },
+       1000},
       {"proxy/chunked_decode/16384", [] { return chunked_decode(16384); }, 200, kChunkedBytes},
       {"proxy/chunked_decode/64", [] { return chunked_decode(64); }, 20, kChunkedBytes},
       {"proxy/whole_request", [all] { return step(all); }, 1000},

@@ -1,7 +1,7 @@
 #include "bench/request_path.h"
 
-#include "policy/path.h"
-#include "proxy/header_rules.h"
+#include "policy/match/path.h"
+#include "proxy/http/header_rules.h"
 
 namespace iron::bench {
 

@@ -4,9 +4,9 @@
 #include <string>
 #include <string_view>
 
-#include "policy/secret_arena.h"
-#include "proxy/head_parser.h"
-#include "proxy/record.h"
+#include "policy/secret/secret_arena.h"
+#include "proxy/http1/head_parser.h"
+#include "proxy/log/record.h"
 #include "transforms/exchange.h"
 #include "transforms/pipeline.h"
 

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "proxy/command_line.h"
-#include "proxy/startup.h"
+#include "proxy/run/command_line.h"
+#include "proxy/run/startup.h"
 #include "tls/generate_ca.h"
 #include "tls/record_memory.h"
 

@@ -19,7 +19,7 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "policy/open_file.h"
+#include "policy/config/open_file.h"
 #include "tls/error_text.h"
 
 namespace iron::tls {

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-#include "policy/host.h"
+#include "policy/match/host.h"
 #include "tls/hello_extensions.h"
 #include "tls/stream.h"
 

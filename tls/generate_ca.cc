@@ -16,7 +16,7 @@
 #include <filesystem>
 #include <string_view>
 
-#include "policy/go_flags.h"
+#include "policy/config/go_flags.h"
 #include "policy/quote.h"
 #include "policy/result.h"
 #include "tls/error_text.h"

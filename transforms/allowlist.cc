@@ -1,4 +1,4 @@
-#include "policy/rules.h"
+#include "policy/match/rules.h"
 #include "transforms/registry.h"
 
 namespace iron::transforms {

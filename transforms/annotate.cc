@@ -1,8 +1,8 @@
 #include <algorithm>
 
 #include "policy/http_message.h"
-#include "policy/json_writer.h"
-#include "policy/rules.h"
+#include "policy/json/json_writer.h"
+#include "policy/match/rules.h"
 #include "transforms/header_name.h"
 #include "transforms/registry.h"
 

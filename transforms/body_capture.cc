@@ -1,8 +1,8 @@
 #include <algorithm>
 
-#include "policy/json_writer.h"
+#include "policy/json/json_writer.h"
+#include "policy/match/rules.h"
 #include "policy/quote.h"
-#include "policy/rules.h"
 #include "transforms/registry.h"
 
 namespace iron::transforms {

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <span>
 
-#include "policy/secret.h"
+#include "policy/secret/secret.h"
 
 namespace iron::transforms {
 namespace {

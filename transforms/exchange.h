@@ -7,10 +7,10 @@
 #include <string_view>
 #include <vector>
 
-#include "policy/host.h"
 #include "policy/http_message.h"
-#include "policy/path.h"
-#include "policy/secret.h"
+#include "policy/match/host.h"
+#include "policy/match/path.h"
+#include "policy/secret/secret.h"
 #include "transforms/scratch.h"
 
 namespace iron::transforms {

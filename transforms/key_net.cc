@@ -9,7 +9,7 @@
 #include <set>
 #include <utility>
 
-#include "policy/json_writer.h"
+#include "policy/json/json_writer.h"
 #include "transforms/encoding.h"
 #include "transforms/scrub_forms.h"
 

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "policy/secret.h"
-#include "policy/secret_array.h"
+#include "policy/secret/secret.h"
+#include "policy/secret/secret_array.h"
 
 namespace iron::transforms {
 

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "policy/config.h"
-#include "policy/secret.h"
+#include "policy/config/config.h"
+#include "policy/secret/secret.h"
 #include "policy/warnings.h"
 #include "transforms/key_net.h"
 #include "transforms/transform.h"

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "policy/yaml_reader.h"
+#include "policy/yaml/yaml_reader.h"
 #include "transforms/pipeline.h"
 #include "transforms/risks.h"
 #include "transforms/transform.h"

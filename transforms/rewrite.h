@@ -2,7 +2,7 @@
 
 #include <cstddef>
 
-#include "policy/path.h"
+#include "policy/match/path.h"
 #include "policy/result.h"
 #include "transforms/exchange.h"
 

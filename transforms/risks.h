@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
-#include "policy/pass_through.h"
-#include "policy/rules.h"
+#include "policy/match/pass_through.h"
+#include "policy/match/rules.h"
 #include "policy/warnings.h"
 
 namespace iron::transforms {

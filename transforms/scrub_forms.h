@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "policy/secret.h"
+#include "policy/secret/secret.h"
 
 namespace iron::transforms {
 

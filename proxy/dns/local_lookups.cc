@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "proxy/dns/network_lookup.h"
-#include "proxy/loop.h"
+#include "proxy/wait/loop.h"
 
 namespace iron::proxy::dns {
 

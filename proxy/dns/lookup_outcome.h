@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "policy/ip_address.h"
+#include "policy/match/ip_address.h"
 
 namespace iron::proxy {
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "policy/listen_address.h"
+#include "policy/config/listen_address.h"
 
 namespace iron::proxy::dns {
 

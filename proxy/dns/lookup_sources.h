@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "policy/ip_address.h"
+#include "policy/match/ip_address.h"
 #include "proxy/dns/lookup_outcome.h"
 #include "proxy/dns/network_lookup.h"
 #include "proxy/dns/resolv_conf.h"

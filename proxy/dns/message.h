@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "policy/ip_address.h"
+#include "policy/match/ip_address.h"
 
 namespace iron::proxy::dns {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "policy/host.h"
+#include "policy/match/host.h"
 
 namespace iron::proxy::dns {
 namespace {

@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "policy/ip_address.h"
+#include "policy/match/ip_address.h"
 
 namespace iron::proxy::dns {
 

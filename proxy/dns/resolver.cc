@@ -16,11 +16,11 @@
 #include <optional>
 #include <utility>
 
-#include "policy/open_file.h"
+#include "policy/config/open_file.h"
 #include "proxy/dns/network_lookup.h"
 #include "proxy/dns/resolv_conf.h"
 #include "proxy/dns/system_lookup.h"
-#include "proxy/loop.h"
+#include "proxy/wait/loop.h"
 
 namespace iron::proxy {
 namespace {

@@ -6,7 +6,7 @@
 #include <mutex>
 #include <utility>
 
-#include "proxy/log.h"
+#include "proxy/log/log.h"
 
 namespace iron::proxy::dns {
 namespace {

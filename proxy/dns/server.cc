@@ -22,8 +22,8 @@
 
 #include "proxy/dns/datagram.h"
 #include "proxy/dns/responder.h"
-#include "proxy/log.h"
-#include "proxy/loop.h"
+#include "proxy/log/log.h"
+#include "proxy/wait/loop.h"
 
 namespace iron::proxy::dns {
 namespace {

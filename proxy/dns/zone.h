@@ -5,8 +5,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "policy/config.h"
-#include "policy/rules.h"
+#include "policy/config/config.h"
+#include "policy/match/rules.h"
 #include "policy/warnings.h"
 #include "proxy/dns/lookup_outcome.h"
 #include "proxy/dns/message.h"

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "proxy/record.h"
+#include "proxy/log/record.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/fuzz/reference.h"
 

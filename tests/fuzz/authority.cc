@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string>
 
-#include "policy/host.h"
+#include "policy/match/host.h"
 #include "proxy/dns/resolv_conf.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/fuzz/reference.h"

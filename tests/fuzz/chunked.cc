@@ -3,7 +3,7 @@
 // what was encoded.
 #include <string>
 
-#include "proxy/body_reader.h"
+#include "proxy/http1/body_reader.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace iron::fuzz {

@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "policy/config.h"
-#include "policy/deny_list.h"
-#include "policy/host.h"
-#include "policy/special_addresses.h"
+#include "policy/config/config.h"
+#include "policy/match/deny_list.h"
+#include "policy/match/host.h"
+#include "policy/match/special_addresses.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace iron::fuzz {

@@ -13,8 +13,8 @@
 #include <optional>
 #include <string>
 
-#include "policy/host.h"
-#include "policy/ip_address.h"
+#include "policy/match/host.h"
+#include "policy/match/ip_address.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "tls/context.h"
 #include "tls/generate_ca.h"

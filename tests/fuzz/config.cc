@@ -1,6 +1,6 @@
 // A configuration file loads or is refused with a text, in bounded time and memory; what is loaded
 // can be compared, checked and built, and no text holds the value of a secret.
-#include "policy/config.h"
+#include "policy/config/config.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "policy/secret.h"
+#include "policy/secret/secret.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "transforms/pipeline.h"
 

@@ -2,9 +2,9 @@
 // within a bounded buffer, and what follows is left for the tunnel.
 #include <string>
 
-#include "policy/host.h"
-#include "proxy/head_parser.h"
-#include "proxy/socks5.h"
+#include "policy/match/host.h"
+#include "proxy/client/socks5.h"
+#include "proxy/http1/head_parser.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace iron::fuzz {

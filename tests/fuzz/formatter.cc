@@ -1,11 +1,11 @@
 // A template is refused with a text or makes a bounded text; errors never show the value; what the
 // documented grammar makes of a template is what comes out.
-#include "transforms/formatter.h"
+#include "transforms/formatter/formatter.h"
 
 #include <algorithm>
 #include <string>
 
-#include "policy/config.h"
+#include "policy/config/config.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/fuzz/reference.h"
 

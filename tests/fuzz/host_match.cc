@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "policy/config.h"
-#include "policy/glob.h"
-#include "policy/rules.h"
+#include "policy/config/config.h"
+#include "policy/match/glob.h"
+#include "policy/match/rules.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/fuzz/reference.h"
 

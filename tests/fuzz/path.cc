@@ -1,11 +1,11 @@
 // The path that policy judges is the path sent upstream, decoded exactly once; patterns match what
 // a slow reading of docs/policy.md says, in every reading of the path; no dot segment passes.
-#include "policy/path.h"
+#include "policy/match/path.h"
 
 #include <iterator>
 #include <string>
 
-#include "policy/rules.h"
+#include "policy/match/rules.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/fuzz/reference.h"
 #include "transforms/rewrite.h"

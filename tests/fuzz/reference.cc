@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "policy/ip_address.h"
+#include "policy/match/ip_address.h"
 
 namespace iron::fuzz::reference {
 namespace {

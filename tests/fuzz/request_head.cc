@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "proxy/head_parser.h"
-#include "proxy/header_rules.h"
+#include "proxy/http/header_rules.h"
+#include "proxy/http1/head_parser.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace iron::fuzz {

@@ -4,7 +4,7 @@
 // are. What leaves the filter is the stream with these places replaced, each by the token in the
 // place's own coding, and nothing else; it holds no form, and it does not depend on how the stream
 // is cut.
-#include "transforms/scrub.h"
+#include "transforms/scrub/scrub.h"
 
 #include <algorithm>
 #include <deque>

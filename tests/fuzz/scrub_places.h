@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "transforms/scrub.h"
+#include "transforms/scrub/scrub.h"
 
 namespace iron::fuzz::scrub_model {
 

@@ -9,7 +9,7 @@
 #include <optional>
 #include <string>
 
-#include "policy/config.h"
+#include "policy/config/config.h"
 
 namespace iron::policy {
 

@@ -1,4 +1,4 @@
-#include "policy/config.h"
+#include "policy/config/config.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

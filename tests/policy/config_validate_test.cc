@@ -1,8 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "policy/config.h"
-#include "policy/state_file.h"
+#include "policy/config/config.h"
+#include "policy/config/state_file.h"
 #include "tests/policy/config_fixture.h"
 
 namespace iron::policy {

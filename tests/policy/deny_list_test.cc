@@ -1,9 +1,9 @@
-#include "policy/deny_list.h"
+#include "policy/match/deny_list.h"
 
 #include <gtest/gtest.h>
 
-#include "policy/config.h"
-#include "policy/special_addresses.h"
+#include "policy/config/config.h"
+#include "policy/match/special_addresses.h"
 
 namespace iron::policy {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "policy/config.h"
+#include "policy/config/config.h"
 
 namespace iron::policy {
 namespace {

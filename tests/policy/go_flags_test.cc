@@ -1,4 +1,4 @@
-#include "policy/go_flags.h"
+#include "policy/config/go_flags.h"
 
 #include <gtest/gtest.h>
 

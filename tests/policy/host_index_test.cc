@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <random>
 
-#include "policy/rules.h"
+#include "policy/match/rules.h"
 
 namespace iron::policy {
 namespace {

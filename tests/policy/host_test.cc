@@ -1,4 +1,4 @@
-#include "policy/host.h"
+#include "policy/match/host.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "policy/ip_address.h"
+#include "policy/match/ip_address.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "policy/json_writer.h"
+#include "policy/json/json_writer.h"
 
 #include <gtest/gtest.h>
 

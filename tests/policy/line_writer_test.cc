@@ -1,11 +1,11 @@
-#include "policy/line_writer.h"
+#include "policy/json/line_writer.h"
 
 #include <gtest/gtest.h>
 
 #include <cstdint>
 #include <limits>
 
-#include "policy/json_writer.h"
+#include "policy/json/json_writer.h"
 
 namespace iron::policy {
 namespace {

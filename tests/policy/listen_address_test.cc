@@ -1,4 +1,4 @@
-#include "policy/listen_address.h"
+#include "policy/config/listen_address.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "policy/pass_through.h"
+#include "policy/match/pass_through.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "policy/path.h"
+#include "policy/match/path.h"
 
 #include <gtest/gtest.h>
 

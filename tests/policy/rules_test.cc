@@ -1,4 +1,4 @@
-#include "policy/rules.h"
+#include "policy/match/rules.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "policy/secret.h"
+#include "policy/secret/secret.h"
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "policy/secret_arena.h"
+#include "policy/secret/secret_arena.h"
 
 namespace iron {
 namespace {

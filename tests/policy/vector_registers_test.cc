@@ -1,4 +1,4 @@
-#include "policy/vector_registers.h"
+#include "policy/secret/vector_registers.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "policy/secret.h"
+#include "policy/secret/secret.h"
 
 namespace iron {
 namespace {

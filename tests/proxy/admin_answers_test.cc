@@ -1,4 +1,4 @@
-#include "proxy/admin_answers.h"
+#include "proxy/admin/admin_answers.h"
 
 #include <gtest/gtest.h>
 

@@ -8,7 +8,7 @@
 
 #include "bench/policies.h"
 #include "bench/request_path.h"
-#include "proxy/buffers.h"
+#include "proxy/wait/buffers.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "proxy/head_parser.h"
+#include "proxy/http1/head_parser.h"
 #include "tests/proxy/judged_head.h"
 
 namespace iron::proxy {

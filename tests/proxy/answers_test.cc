@@ -1,4 +1,4 @@
-#include "proxy/answers.h"
+#include "proxy/http/answers.h"
 
 #include <gtest/gtest.h>
 

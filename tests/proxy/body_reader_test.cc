@@ -1,4 +1,4 @@
-#include "proxy/body_reader.h"
+#include "proxy/http1/body_reader.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "proxy/buffers.h"
+#include "proxy/wait/buffers.h"
 
 #include <gtest/gtest.h>
 

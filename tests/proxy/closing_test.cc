@@ -1,4 +1,4 @@
-#include "proxy/closing.h"
+#include "proxy/net/closing.h"
 
 #include <gtest/gtest.h>
 

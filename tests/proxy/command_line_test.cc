@@ -1,4 +1,4 @@
-#include "proxy/command_line.h"
+#include "proxy/run/command_line.h"
 
 #include <gtest/gtest.h>
 

@@ -13,7 +13,7 @@
 #include <functional>
 #include <string>
 
-#include "proxy/hardening.h"
+#include "proxy/guard/hardening.h"
 
 namespace iron::proxy {
 

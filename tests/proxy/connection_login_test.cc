@@ -1,10 +1,10 @@
-#include "proxy/connection_login.h"
+#include "proxy/http/connection_login.h"
 
 #include <gtest/gtest.h>
 
 #include <string_view>
 
-#include "proxy/header_rules.h"
+#include "proxy/http/header_rules.h"
 
 namespace iron::proxy {
 namespace {

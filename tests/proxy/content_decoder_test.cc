@@ -1,4 +1,4 @@
-#include "proxy/content_decoder.h"
+#include "proxy/exchange/content_decoder.h"
 
 #include <gtest/gtest.h>
 #include <zlib.h>

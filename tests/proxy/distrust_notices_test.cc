@@ -1,4 +1,4 @@
-#include "proxy/distrust_notices.h"
+#include "proxy/log/distrust_notices.h"
 
 #include <gtest/gtest.h>
 

@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "proxy/dns/server.h"
-#include "proxy/log.h"
+#include "proxy/log/log.h"
 #include "tests/proxy/fake_name_server.h"
 
 namespace iron::proxy::dns {

@@ -1,4 +1,4 @@
-#include "proxy/file_broker.h"
+#include "proxy/guard/file_broker.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@
 #include <sstream>
 #include <string>
 
-#include "proxy/seccomp.h"
+#include "proxy/guard/seccomp.h"
 #include "tests/proxy/confined.h"
 
 namespace iron::proxy {

@@ -1,4 +1,4 @@
-#include "proxy/hardening.h"
+#include "proxy/guard/hardening.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -20,8 +20,8 @@
 #include <string>
 #include <thread>
 
-#include "policy/secret_arena.h"
-#include "proxy/log.h"
+#include "policy/secret/secret_arena.h"
+#include "proxy/log/log.h"
 #include "tests/proxy/confined.h"
 
 namespace iron::proxy {

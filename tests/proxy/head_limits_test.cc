@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "proxy/head_parser.h"
+#include "proxy/http1/head_parser.h"
 #include "tests/proxy/judged_head.h"
 
 namespace iron::proxy {

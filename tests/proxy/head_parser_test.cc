@@ -1,4 +1,4 @@
-#include "proxy/head_parser.h"
+#include "proxy/http1/head_parser.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "proxy/header_rules.h"
+#include "proxy/http/header_rules.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "proxy/answers.h"
+#include "proxy/http/answers.h"
 
 namespace iron::proxy {
 namespace {

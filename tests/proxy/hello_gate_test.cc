@@ -1,4 +1,4 @@
-#include "proxy/hello_gate.h"
+#include "proxy/net/hello_gate.h"
 
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>

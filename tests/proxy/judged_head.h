@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "proxy/head_parser.h"
+#include "proxy/http1/head_parser.h"
 
 namespace iron::proxy::test {
 

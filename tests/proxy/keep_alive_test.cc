@@ -1,11 +1,11 @@
-#include "proxy/keep_alive.h"
+#include "proxy/net/keep_alive.h"
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#include "proxy/listener.h"
+#include "proxy/net/listener.h"
 #include "tests/proxy/fake_name_server.h"
 
 namespace iron::proxy {

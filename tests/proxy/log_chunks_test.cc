@@ -1,4 +1,4 @@
-#include "proxy/log_chunks.h"
+#include "proxy/log/log_chunks.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "proxy/log.h"
+#include "proxy/log/log.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>

@@ -1,4 +1,4 @@
-#include "proxy/log_waiters.h"
+#include "proxy/log/log_waiters.h"
 
 #include <gtest/gtest.h>
 

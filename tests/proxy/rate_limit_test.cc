@@ -1,4 +1,4 @@
-#include "proxy/rate_limit.h"
+#include "proxy/log/rate_limit.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "proxy/record_batch.h"
+#include "proxy/log/record_batch.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -23,7 +23,7 @@
 #include <thread>
 #include <vector>
 
-#include "proxy/task.h"
+#include "proxy/wait/task.h"
 
 namespace iron::proxy {
 namespace {

@@ -1,4 +1,4 @@
-#include "proxy/record.h"
+#include "proxy/log/record.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

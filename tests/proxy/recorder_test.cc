@@ -1,4 +1,4 @@
-#include "proxy/recorder.h"
+#include "proxy/log/recorder.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "proxy/refusal_limiter.h"
+#include "proxy/log/refusal_limiter.h"
 
 namespace iron::proxy {
 namespace {

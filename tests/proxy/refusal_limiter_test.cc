@@ -1,4 +1,4 @@
-#include "proxy/refusal_limiter.h"
+#include "proxy/log/refusal_limiter.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "proxy/services.h"
+#include "proxy/run/services.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "proxy/silence.h"
+#include "proxy/net/silence.h"
 
 #include <gtest/gtest.h>
 

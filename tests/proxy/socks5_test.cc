@@ -1,4 +1,4 @@
-#include "proxy/socks5.h"
+#include "proxy/client/socks5.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "proxy/tunnel.h"
+#include "proxy/client/tunnel.h"
 
 #include <gtest/gtest.h>
 

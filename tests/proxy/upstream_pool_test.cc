@@ -1,4 +1,4 @@
-#include "proxy/upstream_pool.h"
+#include "proxy/net/upstream_pool.h"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -10,10 +10,10 @@
 #include <string>
 #include <vector>
 
-#include "proxy/own_upstreams.h"
-#include "proxy/services.h"
-#include "proxy/snapshot.h"
-#include "proxy/worker.h"
+#include "proxy/net/own_upstreams.h"
+#include "proxy/run/services.h"
+#include "proxy/run/snapshot.h"
+#include "proxy/run/worker.h"
 
 namespace iron::proxy {
 namespace {

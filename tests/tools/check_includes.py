@@ -15,11 +15,11 @@ MAY_INCLUDE = {
 }
 # A library, and the files that may see it. Tests may use any as a reference.
 LIBRARIES = [
-    (r"yaml-cpp/", r"policy/(yaml|config)_\w+\.(cc|h)"),
-    (r"openssl/(?!(crypto|evp|rand|sha)\.h)", r"tls/.*|proxy/hardening\.cc"),  # connections and certificates
-    (r"openssl/", r"tls/.*|\w+/\w+\.cc"),  # hashes, random bytes, constant-time comparison
-    (r"re2/", r"transforms/\w+\.cc"),
-    (r"zlib\.h", r"proxy/content_decoder\.cc"),
+    (r"yaml-cpp/", r"policy/yaml/\w+\.(cc|h)"),
+    (r"openssl/(?!(crypto|evp|rand|sha)\.h)", r"tls/.*|proxy/guard/hardening\.cc"),  # connections and certificates
+    (r"openssl/", r"tls/.*|[\w/]+\.cc"),  # hashes, random bytes, constant-time comparison
+    (r"re2/", r"transforms/[\w/]+\.cc"),
+    (r"zlib\.h", r"proxy/exchange/content_decoder\.cc"),
     (r"simdjson", r"policy/json_read\.cc|transforms/\w+\.cc"),
     (r"boost/asio/ssl", r""),
     (r"boost/asio(/|\.hpp)", r"proxy/.*|tls/stream\.(h|cc)|tls/leaf_store\.(h|cc)|transforms/.*\.h|bench/.*"),

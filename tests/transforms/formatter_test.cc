@@ -1,8 +1,8 @@
-#include "transforms/formatter.h"
+#include "transforms/formatter/formatter.h"
 
 #include <gtest/gtest.h>
 
-#include "policy/config.h"
+#include "policy/config/config.h"
 
 namespace iron::transforms {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "policy/path.h"
-#include "policy/yaml_reader.h"
+#include "policy/match/path.h"
+#include "policy/yaml/yaml_reader.h"
 
 namespace iron::transforms {
 

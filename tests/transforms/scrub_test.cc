@@ -1,4 +1,4 @@
-#include "transforms/scrub.h"
+#include "transforms/scrub/scrub.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -3,7 +3,7 @@
 
 #include "tests/transforms/rig.h"
 #include "transforms/registry.h"
-#include "transforms/secret_source.h"
+#include "transforms/sources/secret_source.h"
 
 namespace iron::transforms {
 namespace {

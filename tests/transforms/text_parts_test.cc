@@ -6,8 +6,8 @@
 
 #include "transforms/encoding.h"
 #include "transforms/header_name.h"
-#include "transforms/json_member.h"
-#include "transforms/token_search.h"
+#include "transforms/secrets/token_search.h"
+#include "transforms/sources/json_member.h"
 
 namespace iron::transforms {
 namespace {

@@ -1,0 +1,248 @@
+#include "proxy/client/passthrough.h"
+
+#include "proxy/exchange/request_state.h"
+#include "proxy/net/hello_gate.h"
+#include "proxy/net/relay.h"
+#include "proxy/run/services.h"
+#include "proxy/run/worker.h"
+#include "tls/client_hello.h"
+
+namespace iron::proxy {
+namespace {
+
+constexpr auto kHelloTimeout = std::chrono::seconds(5);
+constexpr std::size_t kHelloBytes = 16 * 1024;
+constexpr std::uint16_t kPort = 443;
+
+/// While the upstream is dialled, a client that has said all it will say still waits for an answer.
+struct HalfClosedStays final : Abandonment {
+  explicit HalfClosedStays(ClientSession& session_in) : session(session_in) {}
+  bool abandoned() override { return session.poll_client() == ClientSession::ClientState::gone; }
+  ClientSession& session;
+};
+
+/// One pass-through session: what its record needs.
+struct PassThrough {
+  PassThrough(ClientSession& session_in, transforms::Mode mode)
+      : session(session_in), state(session.worker().take_request_state()) {
+    state->exchange.mode = mode;
+  }
+
+  Task<bool> read_hello();
+  bool take_name();
+  bool judge();
+  Task<Result<UpstreamPtr>> dial(const policy::Authority& authority, std::uint16_t port);
+  Task<void> relay_sni_only();
+  Task<void> relay_unseen(const policy::Authority& authority, std::uint16_t port, HelloGate* gate);
+  void record(Action action, int status, std::string_view error);
+  /// Of a hello that cannot be read; beside interception the handshake has its own words for it.
+  void debug_hello(std::string_view error) {
+    if (state->exchange.mode == transforms::Mode::sni_only) debug("sni passthrough error", error);
+  }
+  void debug(std::string_view message, std::string_view error) {
+    session.worker().services().log.write(Level::debug, message, {{"error", error}});
+  }
+
+  ClientSession& session;
+  RequestStatePtr state;
+  std::shared_ptr<const Snapshot> snapshot = session.worker().snapshot();
+  std::string host, server_name;
+  SteadyTime began = std::chrono::steady_clock::now();
+  std::uint64_t request_bytes = 0, response_bytes = 0;
+};
+
+Task<bool> PassThrough::read_hello() {
+  session.pause().set_timeout(kHelloTimeout);
+  while (true) {
+    if (!session.input().empty()) {
+      const tls::ClientHello hello = tls::peek_client_hello(session.input().view());
+      if (hello.state == tls::ClientHello::State::not_tls) {
+        debug_hello(
+            "peek sni: tls handshake failed before client hello parsed: tls: first record does not "
+            "look like a TLS handshake");
+        co_return false;
+      }
+      if (hello.state == tls::ClientHello::State::complete) {
+        server_name = hello.server_name;
+        session.pause().clear_deadline();
+        co_return true;
+      }
+    }
+    const Io read = co_await session.read_more(kHelloBytes + BufferPool::kSmall);
+    if (read != Io::ok) {
+      debug_hello(session.pause().expired() ? "peek sni: i/o timeout" : "peek sni: EOF");
+      co_return false;
+    }
+  }
+}
+
+/// False: the hello names no host.
+bool PassThrough::take_name() {
+  auto authority = policy::Authority::parse(server_name);
+  if (!authority || authority->host.empty() || authority->port || authority->literal) return false;
+  state->exchange.authority = std::move(*authority);
+  host = server_name;
+  return true;
+}
+
+bool PassThrough::judge() {
+  using Progress = transforms::Pipeline::Progress;
+  transforms::Exchange& exchange = state->exchange;
+  exchange.client_tls = true;
+  exchange.remote_address = session.remote_address();
+  transforms::BodyNeed need;
+  const Progress progress = snapshot->pipeline->run_request(exchange, need);
+  if (progress == Progress::done) return true;
+  if (progress == Progress::failed) {
+    record(Action::error, 502, exchange.error);
+    return false;
+  }
+  const Level level = exchange.quiet_refusal ? Level::debug : Level::info;
+  session.worker().services().log.write(level, "sni passthrough short-circuited by transform",
+                                        {{"sni", server_name}, {"status", std::int64_t{403}}});
+  record(Action::reject, 403, {});
+  return false;
+}
+
+void PassThrough::record(Action action, int status, std::string_view error) {
+  session.note_request();
+  const Ending ending{action, status, error, (std::chrono::steady_clock::now() - began).count()};
+  const Transfer transfer{request_bytes, response_bytes, state->upstream_address, {}};
+  session.worker().recorder().pass_through(session.arrival(), ending, transfer, host, server_name,
+                                           state->exchange);
+}
+
+/// A failure is recorded.
+Task<Result<UpstreamPtr>> PassThrough::dial(const policy::Authority& authority,
+                                            std::uint16_t port) {
+  state->target.tls = false;
+  state->target.host = authority.host;
+  state->target.literal = authority.literal;
+  state->target.port = port;
+  UpstreamPool::make_key(state->target, state->pool_key);
+  const bool unseen = state->exchange.mode == transforms::Mode::passthrough;
+  session.request_complete(unseen);
+  HalfClosedStays half_closed(session);
+  Abandonment& strict = session;
+  const DialRequest request{*snapshot, state->target, state->pool_key,
+                            unseen ? half_closed : strict, state->upstream_address};
+  Result<UpstreamPtr> dialled = co_await dial_tcp(session.worker(), session.pause(), request);
+  if (dialled.has_value()) co_return std::move(dialled);
+  const bool gone = dialled.error().fault == Fault::client_gone;
+  if (gone)
+    record(Action::client_cancel, 200, {});
+  else
+    record(Action::error, 502, dialled.error().text);
+  co_return std::move(dialled);
+}
+
+Task<void> PassThrough::relay_sni_only() {
+  Worker& worker = session.worker();
+  Result<UpstreamPtr> dialled = co_await dial(state->exchange.authority, kPort);
+  if (dialled.has_error()) co_return;
+  RelayFlow up, down;
+  up.from = down.to = &session.client();
+  up.to = down.from = &(*dialled)->connection;
+  up.buffer = std::move(session.input());
+  (*dialled)->connection.set_pause(&session.pause());
+  RelayRules rules;
+  rules.stall = snapshot->config.proxy.limits.stall_timeout;
+  bool recorded = false;
+  RelayEnd ended;
+  const auto record_once = [this, &up, &down, &recorded, &ended] {
+    if (std::exchange(recorded, true)) return;
+    request_bytes = up.bytes;
+    response_bytes = down.bytes;
+    record(Action::allow, 200, ended.silent ? std::string_view(ended.problem) : "");
+  };
+  rules.before_client_end = [this, &record_once]() -> RecordBatch::Wait& {
+    record_once();
+    return session.recorded();
+  };
+  ended = co_await relay(session.pause(), worker.buffers(), up, down, rules);
+  if (!ended.problem.empty()) debug("sni passthrough error", ended.problem);
+  record_once();
+}
+
+/// `gate` is null where the hello was judged before.
+Task<void> PassThrough::relay_unseen(const policy::Authority& authority,
+                                     std::uint16_t port,
+                                     HelloGate* gate) {
+  Worker& worker = session.worker();
+  Result<UpstreamPtr> dialled = co_await dial(authority, port);
+  if (dialled.has_error()) {
+    session.close_gently();
+    co_return;
+  }
+  RelayFlow up, down;
+  up.from = down.to = &session.client();
+  up.to = down.from = &(*dialled)->connection;
+  up.buffer = std::move(session.input());
+  up.reading = session.client_state() == ClientSession::ClientState::present;
+  up.first_bytes = gate;
+  (*dialled)->connection.set_pause(&session.pause());
+  RelayRules rules;
+  rules.stall = snapshot->config.proxy.limits.stall_timeout;
+  rules.after_end = std::chrono::seconds(0);
+  bool recorded = false;
+  const auto end = [&](Action action, int status, std::string_view error) {
+    if (std::exchange(recorded, true)) return;
+    request_bytes = up.bytes;
+    response_bytes = down.bytes;
+    if (gate != nullptr) server_name = gate->server_name();
+    record(action, status, error);
+  };
+  rules.before_client_end = [&]() -> RecordBatch::Wait& {
+    const bool in_judgement = up.first_bytes != nullptr && !up.buffer.empty();
+    if (!in_judgement) end(Action::allow, 200, {});
+    return session.recorded();
+  };
+  const RelayEnd ended = co_await relay(session.pause(), worker.buffers(), up, down, rules);
+  if (gate != nullptr && !gate->refusal().empty()) {
+    state->exchange.rejected_by = "protocol";
+    end(Action::reject, 400, gate->refusal());
+    session.close_gently();
+    co_return;
+  }
+  if (!ended.problem.empty()) debug("passthrough error", ended.problem);
+  end(Action::allow, 200, ended.silent ? std::string_view(ended.problem) : "");
+}
+
+}  // namespace
+
+Task<void> pass_through(ClientSession& session) {
+  PassThrough pass(session, transforms::Mode::sni_only);
+  const bool hello = co_await pass.read_hello();
+  if (!hello) co_return;
+  if (!pass.take_name()) {
+    pass.host = pass.server_name;
+    pass.record(Action::error, 400, "client hello missing sni");
+    co_return;
+  }
+  if (!pass.judge()) co_return;
+  co_await pass.relay_sni_only();
+}
+
+Task<void> pass_tunnel_through(ClientSession& session) {
+  const Tunnel& tunnel = *session.tunnel();
+  PassThrough pass(session, transforms::Mode::passthrough);
+  pass.host = tunnel.target;
+  HelloGate gate(tunnel.authority);
+  co_await pass.relay_unseen(tunnel.authority, *tunnel.authority.port, &gate);
+}
+
+Task<bool> pass_through_by_name(ClientSession& session) {
+  if (session.worker().snapshot()->pass_through.empty()) co_return false;
+  PassThrough pass(session, transforms::Mode::passthrough);
+  const bool hello = co_await pass.read_hello();
+  if (!hello || !pass.take_name()) co_return false;
+  if (!pass.snapshot->pass_through.matches(pass.state->exchange.authority, kPort)) co_return false;
+  if (pass.judge()) {
+    // The state's own authority is what the exchange keeps for the record.
+    const policy::Authority authority = pass.state->exchange.authority;
+    co_await pass.relay_unseen(authority, kPort, nullptr);
+  }
+  co_return true;
+}
+
+}  // namespace iron::proxy

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "policy/secret/secret.h"
+#include "proxy/net/upstream_pool.h"
+#include "transforms/exchange.h"
+
+namespace iron::proxy {
+
+class Worker;
+
+/// What one request needs beyond its buffers; pooled per worker so that a steady request allocates
+/// nothing.
+struct RequestState {
+  transforms::Exchange exchange;
+  Response response;
+  UpstreamTarget target;
+  std::string pool_key;
+  std::string upstream_address;
+  std::string
+      answer_head;  ///< head for the client, with the first body bytes; may hold an echoed key
+
+  void reset() {
+    exchange.reset();
+    response.headers.clear();
+    wipe({answer_head.data(), answer_head.size()});
+    answer_head.clear();
+    upstream_address.clear();
+    target.host.clear();
+    target.literal.reset();
+  }
+};
+
+/// Gives the state back to its worker's pool.
+struct RequestStateReturn {
+  Worker* worker = nullptr;
+  void operator()(RequestState* state) const;
+};
+using RequestStatePtr = std::unique_ptr<RequestState, RequestStateReturn>;
+
+}  // namespace iron::proxy

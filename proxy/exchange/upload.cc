@@ -1,0 +1,226 @@
+#include "proxy/exchange/upload.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+
+#include "proxy/run/worker.h"
+
+namespace iron::proxy {
+namespace {
+constexpr std::size_t kChunkOverhead = 32;
+constexpr std::size_t kRidingBytes = 16 * 1024;  // a TLS record
+constexpr std::size_t kStretchBytes = 4 * 1024;
+constexpr std::uint64_t kBulkBytes = 256 * 1024;
+constexpr std::string_view kLastChunk = "0\r\n\r\n";
+}  // namespace
+
+Upload::Upload(ClientSession& session, BodyReader& body, std::uint64_t& request_bytes)
+    : session_(session), body_(body), request_bytes_(request_bytes) {}
+
+Upload::~Upload() { release(); }
+
+void Upload::release() {
+  release_scratch();
+  chunk_.release();
+  if (std::exchange(bulk_, false)) session_.client().stream().set_bulk(false);
+}
+
+void Upload::release_scratch() {
+  if (!scratch_) return;
+  scratch_->wipe(scratch_used_);
+  scratch_used_ = 0;
+  session_.worker().return_scratch(std::move(scratch_));
+}
+
+char* Upload::head_space(std::size_t bound) {
+  scratch_ = session_.worker().take_scratch();
+  if (scratch_->size() < bound) scratch_ = std::make_unique<SecretBuffer>(bound);
+  return scratch_->data();
+}
+
+void Upload::head_written(char* end) {
+  scratch_used_ = static_cast<std::size_t>(end - scratch_->data());
+  pending_ = {scratch_->data(), scratch_used_};
+}
+
+void Upload::set_loaded_body(const transforms::BodyView& body) {
+  loaded_ = &body;
+  // A small body leaves in the head's record.
+  if (transforms::body_size(body) <= std::min(kRidingBytes, scratch_->size() - scratch_used_)) {
+    compose(kRidingBytes);
+  }
+}
+
+void Upload::compose(std::size_t most) {
+  const std::size_t room = std::min(most, scratch_->size() - scratch_used_);
+  scratch_used_ +=
+      transforms::write_body(*loaded_, cursor_, scratch_->data() + scratch_used_, room);
+  pending_ = {scratch_->data(), scratch_used_};
+}
+
+/// Long stretches of what the client sent leave from where they lie. Swapped values are composed in
+/// secret memory together with what is near them: a megabyte of tokens was 131,072 writes.
+bool Upload::next_loaded() {
+  pending_ = transforms::take_unchanged(*loaded_, cursor_, kStretchBytes);
+  if (pending_.empty()) compose(kRidingBytes);
+  return !pending_.empty();
+}
+
+void Upload::set_streaming(bool chunked) {
+  streaming_ = true;
+  chunked_ = chunked;
+}
+
+void Upload::sent() {
+  if (!scratch_ || loaded_ == nullptr) {
+    // The wait for the answer may be long, and secret memory is scarce.
+    release_scratch();
+  } else {
+    scratch_->wipe(scratch_used_);
+    scratch_used_ = 0;
+  }
+  if (input_pending_ > 0) session_.input().consume(std::exchange(input_pending_, 0));
+  chunk_.clear();
+}
+
+void Upload::stop() {
+  pending_ = {};
+  session_.input().consume(std::exchange(input_pending_, 0));
+  release();
+}
+
+Upload::Step Upload::advance(Connection& upstream, const Turn& turn, std::size_t& moved) {
+  Turn left = turn;
+  while (true) {
+    const std::size_t before = moved;
+    while (!pending_.empty()) {
+      const IoResult result = upstream.write(pending_);
+      if (result.status == Io::want_read || result.status == Io::want_write) {
+        return Step::blocked_upstream;
+      }
+      if (result.status != Io::ok) return Step::upstream_failed;
+      pending_.remove_prefix(result.size);
+      moved += result.size;
+    }
+    sent();
+    if (finished_) return Step::finished;
+    Step step = Step::finished;
+    if (!next_piece(step, moved)) {
+      finished_ = step == Step::finished;
+      if (finished_) release_scratch();
+      return step;
+    }
+    left.moved(moved - before);
+    if (left.over()) return Step::turn_over;
+  }
+}
+
+bool Upload::next_piece(Step& step, std::size_t& moved) {
+  if (loaded_ != nullptr) return next_loaded();
+  if (!streaming_) return false;
+  return chunked_ ? next_chunk(step, moved) : next_streamed(step, moved);
+}
+
+/// Gathers what the client has sent so far; false when there is nothing and `step` says why.
+bool Upload::read_client(Step& step, std::size_t& moved) {
+  Buffer& input = session_.input();
+  if (!bulk_ && (body_.remaining() > kBulkBytes || request_bytes_ > kBulkBytes)) {
+    bulk_ = session_.client().stream().set_bulk(true);
+  }
+  const std::size_t wanted =
+      body_.remaining() > BufferPool::kSmall ? BufferPool::kLarge : BufferPool::kSmall;
+  if (!input.held()) {
+    input = session_.worker().buffers().take(wanted);
+  } else if (input.empty() && input.capacity() < wanted) {
+    input = session_.worker().buffers().take(wanted);
+  }
+  step = Step::blocked_client;
+  while (!input.space().empty()) {
+    const IoResult result = session_.client().read(input.space());
+    if (result.status == Io::ok) {
+      input.fill(result.size);
+      moved += result.size;
+      continue;
+    }
+    if (result.status == Io::eof || result.status == Io::error) step = Step::client_gone;
+    break;
+  }
+  return !input.empty();
+}
+
+bool Upload::next_streamed(Step& step, std::size_t& moved) {
+  if (!prefix_.empty()) {
+    pending_ = std::exchange(prefix_, {});
+    return true;
+  }
+  step = Step::finished;
+  if (body_.done()) return false;
+  Buffer& input = session_.input();
+  if (input.empty() && !read_client(step, moved)) return false;
+  const BodyReader::Piece piece = body_.next(input.view());
+  pending_ = piece.data;
+  input_pending_ = piece.consumed;
+  request_bytes_ += piece.data.size();
+  return true;
+}
+
+bool Upload::next_chunk(Step& step, std::size_t& moved) {
+  step = Step::finished;
+  if (last_chunk_written_) return false;
+  if (!chunk_.held()) chunk_ = session_.worker().buffers().take(BufferPool::kLarge);
+  chunk_.clear();
+  // The size is written in front of the data once it is known.
+  char* const block = chunk_.space().data();
+  constexpr std::size_t kSizeField = 18;
+  std::size_t data = 0;
+  const std::size_t room = chunk_.capacity() - kSizeField - kChunkOverhead;
+  if (!prefix_.empty()) {
+    data = std::min(prefix_.size(), room);
+    std::memcpy(block + kSizeField, prefix_.data(), data);
+    prefix_.remove_prefix(data);
+  }
+  while (data < room && prefix_.empty() && !body_.done()) {
+    Buffer& input = session_.input();
+    if (input.empty() && (data > 0 || !read_client(step, moved))) break;
+    const BodyReader::Piece piece =
+        body_.next(input.view().substr(0, std::min(input.size(), room - data)));
+    if (piece.fault) {
+      step = Step::client_fault;
+      return false;
+    }
+    if (!piece.data.empty()) {
+      std::memcpy(block + kSizeField + data, piece.data.data(), piece.data.size());
+    }
+    data += piece.data.size();
+    request_bytes_ += piece.data.size();
+    input.consume(piece.consumed);
+  }
+  const bool last = body_.done() && prefix_.empty();
+  if (data == 0 && !last) {
+    if (step == Step::finished) step = Step::blocked_client;
+    return false;
+  }
+  char* begin = block + kSizeField;
+  char* end = begin + data;
+  if (data > 0) {
+    char digits[16];
+    const auto size =
+        static_cast<std::size_t>(std::to_chars(digits, digits + 16, data, 16).ptr - digits);
+    begin -= size + 2;
+    std::memcpy(begin, digits, size);
+    std::memcpy(begin + size, "\r\n", 2);
+    std::memcpy(end, "\r\n", 2);
+    end += 2;
+  }
+  if (last) {
+    std::memcpy(end, kLastChunk.data(), kLastChunk.size());
+    end += kLastChunk.size();
+    last_chunk_written_ = true;
+  }
+  pending_ = {begin, static_cast<std::size_t>(end - begin)};
+  step = Step::finished;
+  return true;
+}
+
+}  // namespace iron::proxy

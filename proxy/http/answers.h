@@ -1,0 +1,53 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "proxy/http1/head_parser.h"
+
+namespace iron::proxy {
+
+/// Answers the proxy makes itself, byte for byte (docs/compatibility.md, "Answers"). No client
+/// field, path or URL is in any.
+
+/// `HTTP/1.1 X`, text/plain, `Connection: close`, body X. The connection closes after it.
+std::string closing_answer(std::string_view status_and_reason, std::string_view reason_field = {});
+/// What the record's `error` says of a head or a body that breaks the grammar.
+inline constexpr std::string_view kMalformedRequest = "malformed request";
+/// The closing answer to a head fault, the status in it, and what the record's `error` says.
+struct HeadRefusal {
+  std::string answer;
+  int status = 400;
+  std::string_view record_error;
+};
+HeadRefusal head_refusal(HeadFault fault);
+
+/// What makes an answer of ours differ from one request to the next.
+struct AnswerContext {
+  int minor_version = 1;
+  bool head_method = false;
+  bool close = false;              ///< adds `Connection: close`
+  bool keep_alive_10 = false;      ///< adds `Connection: keep-alive` for HTTP/1.0
+  std::string_view denial_reason;  ///< adds X-Iron-Proxy-Reason
+};
+/// text/plain with nosniff, Date and length: `400` with `missing Host header\n`, `502` with `bad
+/// gateway\n`.
+std::string text_answer(int status,
+                        std::string_view reason,
+                        std::string_view body,
+                        const AnswerContext& context);
+/// The empty 200 to an OPTIONS that ends here.
+std::string options_answer(const AnswerContext& context);
+/// The empty 403 of a denied request.
+std::string forbidden_answer(const AnswerContext& context);
+
+inline constexpr std::string_view kConnectEstablished =
+    "HTTP/1.1 200 Connection Established\r\n\r\n";
+inline constexpr std::string_view kMethodNotAllowed = "HTTP/1.1 405 Method Not Allowed\r\n\r\n";
+inline constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+std::string connect_forbidden(bool transform_failed, std::string_view denial_reason);
+
+/// IMF-fixdate of now (RFC 9110 section 5.6.7), cached for the second per thread.
+std::string_view http_date();
+
+}  // namespace iron::proxy

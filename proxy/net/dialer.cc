@@ -1,0 +1,359 @@
+#include "proxy/net/dialer.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "proxy/net/keep_alive.h"
+#include "proxy/run/services.h"
+#include "proxy/run/worker.h"
+
+namespace iron::proxy {
+namespace {
+
+using policy::IpAddress;
+using Addresses = std::vector<IpAddress>;
+constexpr auto kConnectTimeout = std::chrono::seconds(30);
+constexpr auto kShortestShare = std::chrono::seconds(2);
+constexpr auto kFallbackDelay = std::chrono::milliseconds(300);
+constexpr std::size_t kAttemptsAtOnce = 4;  // of one family
+constexpr auto kHandshakeTimeout = std::chrono::seconds(10);
+
+std::string errno_text(int error) {
+  std::string text = std::strerror(error);
+  if (!text.empty()) text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+  return text;
+}
+
+Error client_gone() { return fail("client gone", Fault::client_gone); }
+
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+};
+
+SocketAddress socket_address(const IpAddress& address, std::uint16_t port) {
+  SocketAddress result;
+  if (address.is_v4()) {
+    auto& v4 = reinterpret_cast<sockaddr_in&>(result.storage);
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(port);
+    std::memcpy(&v4.sin_addr, address.bytes().data(), 4);
+    result.size = sizeof v4;
+  } else {
+    auto& v6 = reinterpret_cast<sockaddr_in6&>(result.storage);
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(port);
+    std::memcpy(&v6.sin6_addr, address.bytes().data(), 16);
+    result.size = sizeof v6;
+  }
+  return result;
+}
+
+/// Addresses of one family in their order: the next is tried when one has failed, or brought
+/// nothing for a while.
+struct Lane {
+  struct Attempt {
+    UpstreamPtr upstream;
+    SteadyTime deadline;
+  };
+  Addresses addresses;
+  std::size_t next = 0;
+  std::vector<Attempt> attempts;
+  SteadyTime next_start = SteadyTime::max();
+  bool started = false;
+  bool exhausted() const { return started && attempts.empty() && next == addresses.size(); }
+};
+
+/// The race of two lanes, one for each family, for one connection.
+class Race {
+ public:
+  Race(Worker& worker, Pause& pause, const DialRequest& request)
+      : worker_(worker),
+        pause_(pause),
+        request_(request),
+        began_(std::chrono::steady_clock::now()) {}
+
+  /// What the lookup has found, twice if it told the families one by one: the second family joins a
+  /// race that is under way (RFC 8305 section 3).
+  void join(const LookupOutcome& found) {
+    complete_ = found.complete;
+    const bool first = lanes_[0].addresses.empty();
+    for (const IpAddress& address : found.addresses) {
+      if (first && lanes_[0].addresses.empty()) first_is_v4_ = address.is_v4();
+      const bool of_first = address.is_v4() == first_is_v4_;
+      if (of_first && first) lanes_[0].addresses.push_back(address);
+      if (!of_first) lanes_[1].addresses.push_back(address);
+    }
+  }
+
+  /// One round: looks at every attempt, starts what is due. The connection when one is made.
+  UpstreamPtr step() {
+    const auto now = std::chrono::steady_clock::now();
+    if (!lanes_[0].started) start_next(lanes_[0], now);
+    const bool fallback_due = now >= began_ + kFallbackDelay || lanes_[0].exhausted();
+    if (!lanes_[1].started && !lanes_[1].addresses.empty() && fallback_due) {
+      start_next(lanes_[1], now);
+    }
+    for (Lane& lane : lanes_) {
+      if (UpstreamPtr connected = look(lane, now)) {
+        request_.address = connected->address;
+        return connected;
+      }
+    }
+    return nullptr;
+  }
+
+  bool lost() const {
+    return complete_ && lanes_[0].exhausted() &&
+           (lanes_[1].exhausted() || lanes_[1].addresses.empty());
+  }
+  Error error() const { return fail(first_error_); }
+  /// When step() has something to do without an event; never, if all failed and a late answer of
+  /// the lookup is what is left.
+  SteadyTime wake_time() const {
+    SteadyTime when = SteadyTime::max();
+    for (const Lane& lane : lanes_) {
+      for (const Lane::Attempt& attempt : lane.attempts) when = std::min(when, attempt.deadline);
+      when = std::min(when, lane.next_start);
+    }
+    if (!lanes_[1].started && !lanes_[1].addresses.empty()) {
+      when = std::min(when, began_ + kFallbackDelay);
+    }
+    return when;
+  }
+
+ private:
+  void note(const std::string& what, const std::string& address) {
+    if (first_error_.empty()) first_error_ = "dial tcp " + address + ": " + what;
+  }
+
+  UpstreamPtr look(Lane& lane, SteadyTime now) {
+    for (std::size_t i = 0; i < lane.attempts.size();) {
+      Connection& connection = lane.attempts[i].upstream->connection;
+      if (connection.writable()) {
+        int error = 0;
+        socklen_t size = sizeof error;
+        ::getsockopt(connection.stream().descriptor(), SOL_SOCKET, SO_ERROR, &error, &size);
+        if (error == 0) {
+          connection.forget_writing();
+          return std::move(lane.attempts[i].upstream);
+        }
+        note("connect: " + errno_text(error), lane.attempts[i].upstream->address);
+      } else if (now >= lane.attempts[i].deadline) {
+        note("i/o timeout", lane.attempts[i].upstream->address);
+      } else {
+        ++i;
+        continue;
+      }
+      lane.attempts.erase(lane.attempts.begin() + static_cast<std::ptrdiff_t>(i));
+      start_next(lane, now);
+    }
+    if (now >= lane.next_start) start_next(lane, now);
+    return nullptr;
+  }
+
+  void start_next(Lane& lane, SteadyTime now) {
+    lane.started = true;
+    bool opened = false;
+    while (!opened && lane.next < lane.addresses.size()) {
+      const auto left = static_cast<int>(lane.addresses.size() - lane.next);
+      const IpAddress& address = lane.addresses[lane.next++];
+      const std::uint16_t port = request_.target.port;
+      request_.address = address.text_with_port(port);
+      if (const auto hit = request_.snapshot.deny_list.check(address)) {
+        note(policy::denial_text(*hit), request_.address);
+      } else if (worker_.services().own_addresses.contains(address, port)) {
+        note("own listener", request_.address);
+      } else {
+        const auto remaining = began_ + kConnectTimeout - now;
+        const auto share = std::max<std::chrono::nanoseconds>(
+            remaining / left, std::min<std::chrono::nanoseconds>(kShortestShare, remaining));
+        opened = open(lane, socket_address(address, port), now + share);
+      }
+    }
+    const bool more = lane.next < lane.addresses.size() && lane.attempts.size() < kAttemptsAtOnce;
+    lane.next_start = more ? now + kFallbackDelay : SteadyTime::max();
+  }
+
+  /// Kept connections are for speed only: they make way when descriptors ran out.
+  int new_socket(int family) {
+    const auto make = [&] {
+      return ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    };
+    const int descriptor = make();
+    if (descriptor >= 0 || errno != EMFILE || worker_.pool().idle_count() == 0) return descriptor;
+    worker_.pool().drop_idle();
+    return make();
+  }
+
+  bool open(Lane& lane, const SocketAddress& peer, SteadyTime deadline) {
+    const int descriptor = new_socket(peer.storage.ss_family);
+    if (descriptor < 0) {
+      note("socket: " + errno_text(errno), request_.address);
+      return false;
+    }
+    const int one = 1;
+    ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    keep_alive(descriptor);
+    if (::connect(descriptor, reinterpret_cast<const sockaddr*>(&peer.storage), peer.size) != 0 &&
+        errno != EINPROGRESS) {
+      note("connect: " + errno_text(errno), request_.address);
+      ::close(descriptor);
+      return false;
+    }
+    auto upstream = std::make_unique<UpstreamConnection>(worker_, descriptor);
+    upstream->address = request_.address;
+    upstream->key = request_.key;
+    upstream->connection.set_pause(&pause_);
+    upstream->connection.arm_write();
+    lane.attempts.push_back({std::move(upstream), deadline});
+    return true;
+  }
+
+  Worker& worker_;
+  Pause& pause_;
+  const DialRequest& request_;
+  SteadyTime began_;
+  bool complete_ = false, first_is_v4_ = true;
+  std::array<Lane, 2> lanes_;
+  std::string first_error_;
+};
+
+/// Carries results from another handler; the waiting session may be gone by then.
+struct ResolveSlot {
+  Pause* pause = nullptr;
+  std::optional<LookupOutcome> outcome;  ///< the last one told and not taken
+};
+
+struct ResolveGuard {
+  std::shared_ptr<ResolveSlot> slot = std::make_shared<ResolveSlot>();
+  ~ResolveGuard() { slot->pause = nullptr; }
+};
+
+/// The first addresses. Where they are not all, the others come by the guard's slot.
+Task<Result<LookupOutcome>> resolve(Worker& worker,
+                                    Pause& pause,
+                                    const DialRequest& request,
+                                    const ResolveGuard& guard) {
+  if (request.target.literal) co_return LookupOutcome::of({*request.target.literal});
+  guard.slot->pause = &pause;
+  worker.lookups().lookup(request.target.host, [slot = guard.slot](LookupOutcome outcome) {
+    slot->outcome = std::move(outcome);
+    if (slot->pause != nullptr) slot->pause->wake();
+  });
+  while (!guard.slot->outcome) {
+    co_await pause;
+    if (request.abandonment.abandoned() || worker.cut()) co_return client_gone();
+  }
+  LookupOutcome outcome = *std::exchange(guard.slot->outcome, std::nullopt);
+  if (outcome.status != LookupOutcome::Status::found) co_return fail("dial tcp: " + outcome.error);
+  co_return std::move(outcome);
+}
+
+struct TlsSlot {
+  Pause* pause = nullptr;
+};
+
+struct TlsGuard {
+  std::shared_ptr<TlsSlot> slot = std::make_shared<TlsSlot>();
+  ~TlsGuard() { slot->pause = nullptr; }
+};
+
+Task<Result<const tls::UpstreamContext*>> upstream_context(Worker& worker,
+                                                           Pause& pause,
+                                                           const DialRequest& request) {
+  UpstreamTls& shared = worker.services().upstream_tls;
+  if (const auto* ready = shared.get()) co_return ready;
+  TlsGuard guard;
+  guard.slot->pause = &pause;
+  auto loaded = [slot = guard.slot, &worker] {
+    worker.post([slot] {
+      if (slot->pause != nullptr) slot->pause->wake();
+    });
+  };
+  shared.load(std::move(loaded));
+  while (shared.get() == nullptr) {
+    co_await pause;
+    if (request.abandonment.abandoned() || worker.cut()) co_return client_gone();
+  }
+  co_return shared.get();
+}
+
+Task<Result<void>> secure(Worker& worker,
+                          Pause& pause,
+                          const DialRequest& request,
+                          UpstreamConnection& upstream) {
+  auto context = co_await upstream_context(worker, pause, request);
+  if (context.has_error()) co_return context.error();
+  auto sessions = worker.pool().sessions(request.key);
+  SSL_SESSION* resume = sessions->take();
+  const auto started = upstream.connection.stream().start_client(
+      **context, request.target.host, request.target.literal.has_value(), resume, sessions);
+  if (resume != nullptr) SSL_SESSION_free(resume);
+  if (started.has_error()) co_return started.error();
+  pause.set_timeout(kHandshakeTimeout);
+  while (true) {
+    const IoResult result = upstream.connection.handshake();
+    if (result.status == Io::ok) break;
+    if (result.status != Io::want_read && result.status != Io::want_write) {
+      co_return fail(upstream.connection.stream().handshake_error());
+    }
+    co_await pause;
+    if (request.abandonment.abandoned() || worker.cut()) co_return client_gone();
+    if (pause.expired()) co_return fail("net/http: TLS handshake timeout");
+  }
+  pause.clear_deadline();
+  co_return Result<void>();
+}
+
+}  // namespace
+
+Task<Result<UpstreamPtr>> dial_tcp(Worker& worker, Pause& pause, const DialRequest& request) {
+  // Whoever has not been asked before is not watched, and could leave unseen until a lookup or a
+  // connect is over.
+  if (request.abandonment.abandoned()) co_return client_gone();
+  const ResolveGuard guard;
+  auto found = co_await resolve(worker, pause, request, guard);
+  if (found.has_error()) co_return found.error();
+  if (found->addresses.empty())
+    co_return fail("dial tcp: lookup " + request.target.host + ": no such host");
+  Race race(worker, pause, request);
+  race.join(*found);
+  while (true) {
+    if (const auto late = std::exchange(guard.slot->outcome, std::nullopt)) race.join(*late);
+    UpstreamPtr connected = race.step();
+    if (connected) {
+      pause.clear_deadline();
+      co_return std::move(connected);
+    }
+    if (race.lost()) {
+      pause.clear_deadline();
+      co_return race.error();
+    }
+    pause.set_deadline(race.wake_time());
+    co_await pause;
+    if (request.abandonment.abandoned() || worker.cut()) co_return client_gone();
+  }
+}
+
+Task<Result<UpstreamPtr>> dial(Worker& worker, Pause& pause, const DialRequest& request) {
+  auto connected = co_await dial_tcp(worker, pause, request);
+  if (connected.has_error() || !request.target.tls) co_return std::move(connected);
+  UpstreamConnection& upstream = **connected;
+  const auto secured = co_await secure(worker, pause, request, upstream);
+  if (secured.has_error()) co_return secured.error();
+  co_return std::move(connected);
+}
+
+}  // namespace iron::proxy

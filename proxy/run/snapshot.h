@@ -1,0 +1,41 @@
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "policy/config/config.h"
+#include "policy/match/deny_list.h"
+#include "policy/match/pass_through.h"
+#include "proxy/http1/head_parser.h"
+#include "tls/context.h"
+#include "tls/leaf.h"
+#include "transforms/pipeline.h"
+
+namespace iron::proxy {
+
+/// Everything a reload may change, built whole off the workers and shared by them. A request keeps
+/// the one it began with.
+struct Snapshot {
+  policy::Config config;
+  policy::DenyList deny_list;
+  policy::PassThroughList pass_through;  ///< empty in sni-only mode
+  std::shared_ptr<const transforms::Pipeline> pipeline;
+  /// The pipeline has a `secrets` transform: nothing that an upstream sends may be quoted in the
+  /// log.
+  bool swaps_secrets = false;
+  /// Null in sni-only mode.
+  std::shared_ptr<tls::LeafStore> leaves;
+  std::shared_ptr<const tls::ServerContext> server_tls;
+
+  HeadLimits head_limits() const {
+    const policy::Limits& limits = config.proxy.limits;
+    HeadLimits result;
+    result.bytes = static_cast<std::size_t>(limits.request_head_bytes);
+    result.connect_bytes = static_cast<std::size_t>(limits.connect_head_bytes);
+    result.fields = static_cast<std::size_t>(limits.request_head_fields);
+    return result;
+  }
+};
+
+}  // namespace iron::proxy

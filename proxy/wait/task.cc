@@ -1,0 +1,73 @@
+#include "proxy/wait/task.h"
+
+#include <array>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define IRON_PLAIN_FRAMES 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define IRON_PLAIN_FRAMES 1
+#endif
+
+namespace iron::proxy::detail {
+
+#ifdef IRON_PLAIN_FRAMES
+
+void* allocate_frame(std::size_t size) { return ::operator new(size); }
+void release_frame(void* frame, std::size_t size) noexcept { ::operator delete(frame, size); }
+
+#else
+
+namespace {
+
+constexpr std::size_t kClass = 64;
+constexpr std::size_t kClasses = 64;       // up to 4 KiB
+constexpr std::size_t kKeptPerClass = 32;  // a burst's frames go back to the allocator
+
+struct FreeFrame {
+  FreeFrame* next;
+};
+
+struct FreeList {
+  FreeFrame* first = nullptr;
+  std::size_t count = 0;
+};
+
+struct FreeLists {
+  std::array<FreeList, kClasses> lists;
+  ~FreeLists() {
+    for (auto& list : lists) {
+      while (list.first) ::operator delete(std::exchange(list.first, list.first->next));
+    }
+  }
+};
+
+thread_local FreeLists free_lists;
+
+std::size_t class_of(std::size_t size) { return (size + kClass - 1) / kClass; }
+
+}  // namespace
+
+void* allocate_frame(std::size_t size) {
+  const std::size_t index = class_of(size);
+  if (index >= kClasses) return ::operator new(size);
+  FreeList& list = free_lists.lists[index];
+  if (list.first == nullptr) return ::operator new(index * kClass);
+  --list.count;
+  return std::exchange(list.first, list.first->next);
+}
+
+void release_frame(void* frame, std::size_t size) noexcept {
+  const std::size_t index = class_of(size);
+  if (index >= kClasses) return ::operator delete(frame);
+  FreeList& list = free_lists.lists[index];
+  if (list.count >= kKeptPerClass) return ::operator delete(frame);
+  ++list.count;
+  list.first = new (frame) FreeFrame{list.first};
+}
+
+#endif
+
+}  // namespace iron::proxy::detail

@@ -1,0 +1,12 @@
+#pragma once
+
+#include "policy/result.h"
+#include "policy/secret/secret.h"
+#include "transforms/formatter/formatter_program.h"
+
+namespace iron::transforms::formatter {
+
+/// Carries out a template for one value. See Formatter::run.
+Result<Secret> run(const Parsed& parsed, const Secret& value);
+
+}  // namespace iron::transforms::formatter
