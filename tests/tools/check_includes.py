@@ -13,6 +13,97 @@ MAY_INCLUDE = {
     "bench": {"bench", "proxy", "tls", "transforms", "policy"},
     "tests": {"tests", "bench", "proxy", "tls", "transforms", "policy"},
 }
+# The wings of a folder, and the other wings of it that each may include. What a folder has outside of its wings is the
+# wing "". Arrows point down only.
+_WAIT = {"wait"}
+_LOG = _WAIT | {"log"}
+_GUARD = _LOG | {"guard", "dns"}
+_HTTP = _WAIT | {"http"}
+_HTTP1 = _HTTP | {"http1"}
+_NET = _LOG | _HTTP | {"net", "dns"}
+_EXCHANGE = _NET | _HTTP1 | {"exchange"}
+_CLIENT = _EXCHANGE | {"client"}
+_ADMIN = _NET | _HTTP1 | {"admin"}
+WINGS = {
+    "policy": {
+        "": {""},
+        "secret": {"", "secret"},
+        "json": {"", "json"},
+        "match": {"", "match", "yaml"},
+        "yaml": {"", "yaml"},
+        "config": {"", "match", "yaml", "config"},
+    },
+    "transforms": {
+        "": {""},
+        "formatter": {"", "formatter"},
+        "scrub": {"", "scrub"},
+        "sources": {"", "sources"},
+        "secrets": {"", "formatter", "sources", "secrets"},
+    },
+    "proxy": {
+        "wait": _WAIT,
+        "log": _LOG,
+        "dns": _LOG | {"dns"},
+        "guard": _GUARD,
+        "http": _HTTP,
+        "http1": _HTTP1,
+        "net": _NET,
+        "exchange": _EXCHANGE,
+        "client": _CLIENT,
+        "admin": _ADMIN,
+        "run": _CLIENT | _ADMIN | _GUARD | {"run"},
+        "": {"run"},
+    },
+}
+# Arrows that still run back. A line that is not needed any more is a fault.
+RUN_BACK = set("""
+policy/match/deny_list.cc policy/config/config.h
+policy/match/pass_through.h policy/config/config.h
+policy/yaml/yaml_reader.h policy/config/config.h
+proxy/admin/admin.cc proxy/run/worker.h
+proxy/admin/admin.h proxy/run/reloader.h
+proxy/client/client_session.cc proxy/run/services.h
+proxy/client/client_session.cc proxy/run/worker.h
+proxy/client/client_session.h proxy/run/services.h
+proxy/client/client_session.h proxy/run/snapshot.h
+proxy/client/connect.cc proxy/run/services.h
+proxy/client/connect.cc proxy/run/worker.h
+proxy/client/http_session.cc proxy/run/services.h
+proxy/client/http_session.cc proxy/run/worker.h
+proxy/client/passthrough.cc proxy/run/services.h
+proxy/client/passthrough.cc proxy/run/worker.h
+proxy/client/socks5.cc proxy/run/services.h
+proxy/client/socks5.cc proxy/run/worker.h
+proxy/client/tunnel.cc proxy/run/worker.h
+proxy/exchange/answer_relay.cc proxy/run/worker.h
+proxy/exchange/answer_relay.h proxy/client/client_session.h
+proxy/exchange/delivery.cc proxy/run/worker.h
+proxy/exchange/forward.cc proxy/run/worker.h
+proxy/exchange/own_answers.cc proxy/run/worker.h
+proxy/exchange/request_handler.cc proxy/run/worker.h
+proxy/exchange/request_handler.h proxy/client/client_session.h
+proxy/exchange/request_handler.h proxy/run/services.h
+proxy/exchange/round_trip.cc proxy/run/worker.h
+proxy/exchange/round_trip.h proxy/client/client_session.h
+proxy/exchange/upload.cc proxy/run/worker.h
+proxy/exchange/upload.h proxy/client/client_session.h
+proxy/exchange/websocket.cc proxy/run/worker.h
+proxy/http/answers.h proxy/http1/head_parser.h
+proxy/http/header_rules.h proxy/http1/head_parser.h
+proxy/net/closing.cc proxy/client/client_session.h
+proxy/net/closing.cc proxy/run/worker.h
+proxy/net/connection.cc proxy/run/worker.h
+proxy/net/dialer.cc proxy/run/services.h
+proxy/net/dialer.cc proxy/run/worker.h
+proxy/net/dialer.h proxy/run/snapshot.h
+proxy/net/listener.cc proxy/run/services.h
+proxy/net/listener.cc proxy/run/worker.h
+proxy/net/listener.h proxy/client/client_session.h
+proxy/net/own_upstreams.h proxy/run/snapshot.h
+proxy/net/relay.cc proxy/run/worker.h
+proxy/net/upstream_pool.cc proxy/run/services.h
+proxy/net/upstream_pool.cc proxy/run/worker.h
+""".split("\n")) - {""}
 # A library, and the files that may see it. Tests may use any as a reference.
 LIBRARIES = [
     (r"yaml-cpp/", r"policy/yaml/\w+\.(cc|h)"),
@@ -20,7 +111,7 @@ LIBRARIES = [
     (r"openssl/", r"tls/.*|[\w/]+\.cc"),  # hashes, random bytes, constant-time comparison
     (r"re2/", r"transforms/[\w/]+\.cc"),
     (r"zlib\.h", r"proxy/exchange/content_decoder\.cc"),
-    (r"simdjson", r"policy/json_read\.cc|transforms/\w+\.cc"),
+    (r"simdjson", r"policy/json/json_reader\.cc"),
     (r"boost/asio/ssl", r""),
     (r"boost/asio(/|\.hpp)", r"proxy/.*|tls/stream\.(h|cc)|tls/leaf_store\.(h|cc)|transforms/.*\.h|bench/.*"),
     (r"boost/beast", r"proxy/.*|bench/.*"),
@@ -28,7 +119,19 @@ LIBRARIES = [
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 
-def faults_of(path):
+def wing_of(path):
+    parts = path.split("/")
+    return parts[0], parts[1] if len(parts) > 2 else ""
+
+
+def runs_back(path, name):
+    """Whether the include leaves the directions of the wings."""
+    folder, wing = wing_of(path)
+    target, target_wing = wing_of(name)
+    return folder == target and folder in WINGS and target_wing not in WINGS[folder].get(wing, set())
+
+
+def faults_of(path, known):
     folder = path.split("/")[0]
     for match in INCLUDE.finditer(sources.read(path)):
         quote, name = match.groups()
@@ -38,6 +141,11 @@ def faults_of(path):
                 yield f"{path}: \"{name}\" is not written from the root of the repository"
             elif target in MAY_INCLUDE and target not in MAY_INCLUDE.get(folder, set()):
                 yield f"{path}: {folder}/ may not include {name}"
+            elif runs_back(path, name):
+                arrow = f"{path} {name}"
+                known.discard(arrow)
+                if arrow not in RUN_BACK:
+                    yield f"{path}: {name} is in a wing that may not be included here"
         if folder != "tests":
             for library, allowed in LIBRARIES:
                 if re.match(library, name) and not re.fullmatch(allowed, path):
@@ -45,7 +153,9 @@ def faults_of(path):
 
 
 def main():
-    faults = [fault for path in sources.tracked("*.h", "*.cc") for fault in faults_of(path)]
+    known = set(RUN_BACK)
+    faults = [fault for path in sources.tracked("*.h", "*.cc") for fault in faults_of(path, known)]
+    faults += [f"tests/tools/check_includes.py: RUN_BACK names what is gone: {arrow}" for arrow in sorted(known)]
     return sources.report("includes", faults)
 
 
