@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "policy/config/config.h"
+#include "policy/config_error.h"
 #include "policy/http_message.h"
 #include "policy/quote.h"
 

@@ -7,26 +7,17 @@
 #include <string>
 #include <vector>
 
+#include "policy/config_error.h"
+#include "policy/duration.h"
+#include "policy/match/pass_through.h"
+
 namespace iron::policy {
 
-/// A node of the configuration file below `transforms[].config`; opaque here so that only the
-/// yaml_*.cc files see the YAML library. Read through policy/yaml/yaml_reader.h.
-class YamlNode;
-
-using Duration = std::chrono::nanoseconds;
+class YamlNode;  // read through policy/yaml/yaml_reader.h
 
 struct DnsRecord {
   std::string name, type, value;
   friend bool operator==(const DnsRecord&, const DnsRecord&) = default;
-};
-
-/// One entry of `proxy.passthrough` as configured: a host pattern or a CIDR prefix, empty where it
-/// was not given. The lines are those of the file.
-struct PassThroughEntry {
-  std::string host, cidr;
-  std::vector<std::int64_t> ports = {443};
-  int line = 0, host_line = 0, cidr_line = 0, ports_line = 0;
-  std::vector<int> port_lines;
 };
 
 /// One entry of `transforms`. `config` is null when missing.
@@ -105,19 +96,6 @@ struct Config {
   std::string hardening = "auto";
 };
 
-/// Thrown by loading and validation: `text()` is what follows `error: ` on stderr and what the
-/// management API returns (docs/configuration.md, "Errors"). It quotes values, so it may hold a
-/// NUL, where `what()` ends.
-class ConfigError : public std::exception {
- public:
-  explicit ConfigError(std::string text) : text_(std::move(text)) {}
-  const char* what() const noexcept override { return text_.c_str(); }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;
-};
-
 /// Steps 2 to 4 of the start: reads `path` (empty: no file), applies the IRON_* variables and the
 /// defaults. Throws ConfigError.
 Config load_config(const std::string& path);
@@ -131,10 +109,5 @@ void validate(const Config& config, ValidateFor purpose);
 /// Names of the keys (dotted, in the order of the file's documentation) whose values differ and
 /// that a reload can not apply.
 std::vector<std::string> keys_needing_restart(const Config& running, const Config& loaded);
-
-/// `1m30s`, `100ms`: the grammar of docs/configuration.md, "Durations". Throws ConfigError with
-/// `time: …`.
-Duration parse_duration(const std::string& text);
-std::string format_duration(Duration value);
 
 }  // namespace iron::policy

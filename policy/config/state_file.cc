@@ -4,7 +4,7 @@
 
 #include <cstdlib>
 
-#include "policy/config/config.h"
+#include "policy/config_error.h"
 
 namespace iron::policy {
 namespace {

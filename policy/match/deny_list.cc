@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "policy/config/config.h"
+#include "policy/config_error.h"
 #include "policy/match/special_addresses.h"
 #include "policy/quote.h"
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "policy/config_error.h"
 #include "policy/quote.h"
 
 namespace iron::policy {

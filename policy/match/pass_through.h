@@ -1,13 +1,22 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
-#include "policy/config/config.h"
 #include "policy/match/host.h"
 #include "policy/match/rules.h"
 
 namespace iron::policy {
+
+/// One entry of `proxy.passthrough` as configured: a host pattern or a CIDR prefix, empty where it
+/// was not given. The lines are those of the file.
+struct PassThroughEntry {
+  std::string host, cidr;
+  std::vector<std::int64_t> ports = {443};
+  int line = 0, host_line = 0, cidr_line = 0, ports_line = 0;
+  std::vector<int> port_lines;
+};
 
 /// The targets of `proxy.passthrough`: connections to them are relayed without a look inside
 /// (docs/policy.md, "Pass-through"). Immutable.

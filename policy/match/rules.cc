@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "policy/config_error.h"
 #include "policy/match/glob.h"
 #include "policy/quote.h"
 

@@ -1,3 +1,4 @@
+#include "policy/config_error.h"
 #include "policy/yaml/yaml_node.h"
 
 namespace iron::policy {

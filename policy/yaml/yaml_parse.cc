@@ -7,6 +7,7 @@
 #include <optional>
 #include <streambuf>
 
+#include "policy/config_error.h"
 #include "policy/yaml/yaml_node.h"
 #include "policy/yaml/yaml_syntax.h"
 

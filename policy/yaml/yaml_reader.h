@@ -7,10 +7,13 @@
 #include <string_view>
 #include <vector>
 
-#include "policy/config/config.h"
 #include "policy/warnings.h"
 
 namespace iron::policy {
+
+/// A node of the configuration file; opaque here so that only the yaml_*.cc files see the YAML
+/// library.
+class YamlNode;
 
 /// Collects what is wrong with a YAML block, in the order met, as the configuration's users know
 /// it: `line 7: cannot unmarshal !!str `x` into int64`, `line 8: field zzz not found in type

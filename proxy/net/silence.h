@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "policy/config/config.h"
+#include "policy/duration.h"
 #include "proxy/wait/pause.h"
 
 namespace iron::proxy {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "policy/config/config.h"
+#include "policy/config_error.h"
 #include "policy/match/deny_list.h"
 #include "policy/match/host.h"
 #include "policy/match/special_addresses.h"

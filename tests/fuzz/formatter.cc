@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <string>
 
-#include "policy/config/config.h"
+#include "policy/config_error.h"
 #include "tests/fuzz/fuzz_target.h"
 #include "tests/fuzz/reference.h"
 

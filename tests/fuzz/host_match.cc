@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "policy/config/config.h"
+#include "policy/config_error.h"
 #include "policy/match/glob.h"
 #include "policy/match/rules.h"
 #include "tests/fuzz/fuzz_target.h"

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "policy/config/config.h"
+#include "policy/config_error.h"
 #include "policy/match/special_addresses.h"
 
 namespace iron::policy {

@@ -1,8 +1,10 @@
+#include "policy/duration.h"
+
 #include <gtest/gtest.h>
 
 #include <limits>
 
-#include "policy/config/config.h"
+#include "policy/config_error.h"
 
 namespace iron::policy {
 namespace {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "policy/config_error.h"
+
 namespace iron::policy {
 namespace {
 

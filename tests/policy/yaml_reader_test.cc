@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "policy/config_error.h"
+
 namespace iron::policy {
 namespace {
 

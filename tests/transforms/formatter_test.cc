@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "policy/config/config.h"
+#include "policy/config_error.h"
 
 namespace iron::transforms {
 namespace {

@@ -1,7 +1,9 @@
+#include "policy/duration.h"
+
 #include <cstdint>
 #include <optional>
 
-#include "policy/config/config.h"
+#include "policy/config_error.h"
 
 namespace iron::policy {
 namespace {
