@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <istream>
-#include <optional>
 #include <streambuf>
 
 #include "policy/config_error.h"
+#include "policy/quote.h"
 #include "policy/yaml/yaml_node.h"
-#include "policy/yaml/yaml_syntax.h"
 
 namespace iron::policy {
 namespace {
@@ -25,9 +24,15 @@ constexpr int kMaxDepth = 1000;
 constexpr std::uint64_t kMaxExpanded = std::uint64_t{32} << 20;
 constexpr std::uint64_t kNodeSize = 64;
 
+constexpr std::string_view kBlanks = " \t\r\n";
+
 /// Stands for a `?` inside a word while the library reads: it would end a word there in a flow
 /// collection (`[api?.test]`). A private-use character.
 constexpr std::string_view kQuestionMark = "\xEE\x80\xBF";
+
+/// The library takes an unfinished quoted text at the end of the stream for a finished one; in
+/// front of this it is a fault.
+constexpr std::string_view kEnd = "...\n";
 
 [[noreturn]] void fail_parsing(const std::string& text) {
   throw ConfigError("parsing config: yaml: " + text);
@@ -49,31 +54,39 @@ class MemoryBuffer : public std::streambuf {
   }
 };
 
-YamlMark place_of(const YAML::Mark& mark) {
-  return {static_cast<std::size_t>(std::max(mark.pos, 0)), mark.line, mark.column};
-}
-
 /// Builds the tree out of the parser's events.
 class TreeBuilder : public YAML::EventHandler {
  public:
-  TreeBuilder(std::string_view text, bool padded)
-      : document_(std::make_shared<YamlDocument>()), text_(text), padded_(padded) {}
+  /// `hidden`: question marks stand as kQuestionMark.
+  TreeBuilder(std::string_view text, int last_line, bool hidden)
+      : text_(text), last_line_(last_line), hidden_(hidden) {}
 
   std::shared_ptr<YamlDocument> document() const { return document_; }
-  /// The outermost collection, if it is in block form and at its end.
-  const std::optional<YamlOpen>& root_block() const { return root_block_; }
+  /// Whether the outermost value is a list or a mapping without brackets.
+  bool is_block() const { return is_block_; }
 
-  [[noreturn]] void fail_at(const YamlMark& at, const std::string& message) const {
-    YamlFault fault{message, at, last_, open_marks_, closed_, padded_};
-    if (root_block_) fault.open = {*root_block_};
-    fail_parsing(yaml_fault_text(text_, fault));
+  [[noreturn]] void fail(const YAML::Exception& error) const {
+    if (error.msg == YAML::ErrorMsg::UNKNOWN_ANCHOR)
+      fail_parsing("unknown anchor '" + alias_at(error.mark) + "' referenced");
+    if (error.msg == YAML::ErrorMsg::BAD_FILE) fail_at(error.mark, "nested too deeply");
+    const bool at_end = offset_of(error.mark) + kEnd.size() == text_.size();
+    if (error.msg == YAML::ErrorMsg::DOC_IN_SCALAR && at_end)
+      fail_at(error.mark, YAML::ErrorMsg::EOF_IN_SCALAR);
+    // A text of the library may end with one byte of a character of the file.
+    const std::string printable = quoted(error.msg);
+    fail_at(error.mark, printable.substr(1, printable.size() - 2));
   }
 
-  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    // The library ends a document where the outermost block ends and takes what follows for another
+    // one: a wrongly indented line would silently cut the configuration.
+    if (document_->root != nullptr)
+      fail_at(mark, "the outermost block has ended: check the indentation");
+  }
   void OnDocumentEnd() override {}
 
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    check_null(place_of(mark));
+    refuse_half_entry(mark);
     YamlNode& node = make(YamlNode::Kind::scalar, mark, anchor);
     node.tag = yaml_tag::kNull;
     attach(&node);
@@ -84,7 +97,7 @@ class TreeBuilder : public YAML::EventHandler {
                 YAML::anchor_t anchor,
                 const std::string& value) override {
     YamlNode& node = make(YamlNode::Kind::scalar, mark, anchor);
-    node.value = with_question_marks(value);
+    node.value = hidden_ ? with_question_marks(value) : value;
     node.expanded += value.size();
     if (tag == "?") {
       node.tag = value == "<<" ? yaml_tag::kMerge : resolve_scalar({}, value).tag;
@@ -100,8 +113,7 @@ class TreeBuilder : public YAML::EventHandler {
                        const std::string& tag,
                        YAML::anchor_t anchor,
                        YAML::EmitterStyle::value style) override {
-    open(YamlNode::Kind::sequence, yaml_tag::kSequence, mark, tag, anchor);
-    open_marks_.push_back({place_of(mark), false, style == YAML::EmitterStyle::Flow});
+    open(YamlNode::Kind::sequence, yaml_tag::kSequence, mark, tag, anchor, style);
   }
   void OnSequenceEnd() override { close(); }
 
@@ -109,15 +121,13 @@ class TreeBuilder : public YAML::EventHandler {
                   const std::string& tag,
                   YAML::anchor_t anchor,
                   YAML::EmitterStyle::value style) override {
-    open(YamlNode::Kind::mapping, yaml_tag::kMapping, mark, tag, anchor);
-    open_marks_.push_back({place_of(mark), true, style == YAML::EmitterStyle::Flow});
+    open(YamlNode::Kind::mapping, yaml_tag::kMapping, mark, tag, anchor, style);
   }
   void OnMapEnd() override { close(); }
 
-  void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
-    note_key(place_of(mark));
+  void OnAlias(const YAML::Mark&, YAML::anchor_t anchor) override {
     const YamlNode* target = anchors_.at(anchor);
-    if (std::find(open_.begin(), open_.end(), target) != open_.end())
+    if (std::ranges::find(open_, target, &Open::node) != open_.end())
       fail_parsing("anchor '" + names_.at(anchor) + "' value contains itself");
     attach(target);
   }
@@ -125,10 +135,15 @@ class TreeBuilder : public YAML::EventHandler {
   void OnAnchor(const YAML::Mark&, const std::string& name) override { names_.push_back(name); }
 
  private:
+  struct Open {
+    YamlNode* node;
+    bool flow;
+    int key = -1;  ///< offset of the last key of a mapping
+  };
+
   YamlNode& make(YamlNode::Kind kind, const YAML::Mark& mark, YAML::anchor_t anchor) {
     if (document_->nodes.size() == kMaxNodes) fail_parsing("document has too many values");
-    last_ = place_of(mark);
-    note_key(last_);
+    if (!open_.empty() && wants_key()) open_.back().key = mark.pos;
     YamlNode& node = document_->nodes.emplace_back();
     node.kind = kind;
     node.line = mark.line + 1;
@@ -142,21 +157,34 @@ class TreeBuilder : public YAML::EventHandler {
     return node;
   }
 
+  [[noreturn]] void fail_at(const YAML::Mark& mark, const std::string& what) const {
+    const int line = std::max(std::min(mark.line + 1, last_line_), 1);
+    fail_parsing("line " + std::to_string(line) + ": " + what);
+  }
+
+  static std::size_t offset_of(const YAML::Mark& mark) {
+    return static_cast<std::size_t>(std::max(mark.pos, 0));
+  }
+
+  std::string alias_at(const YAML::Mark& mark) const {
+    const std::string_view name = text_.substr(std::min(offset_of(mark) + 1, text_.size()));
+    return std::string(
+        name.substr(0, name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                              "0123456789_-")));
+  }
+
+  /// The library makes up a key or a value for a block mapping that lacks it.
+  void refuse_half_entry(const YAML::Mark& mark) const {
+    if (open_.empty() || open_.back().flow) return;
+    const bool at_colon = text_.substr(std::min(offset_of(mark), text_.size())).starts_with(':');
+    if (wants_key() && at_colon) fail_at(mark, "key not found before ':'");
+    const bool at_its_key = mark.pos == open_.back().key;
+    if (!wants_key() && at_its_key) fail_at(mark, "':' not found behind a key");
+  }
+
   bool wants_key() const {
-    return open_.back()->kind == YamlNode::Kind::mapping && open_.back()->content.size() % 2 == 0;
-  }
-
-  void note_key(const YamlMark& at) {
-    if (!open_.empty() && wants_key()) open_marks_.back().key = at.offset;
-  }
-
-  /// The library makes up keys and values that a block mapping lacks; here they are faults.
-  void check_null(const YamlMark& at) const {
-    if (open_.empty() || open_.back()->kind != YamlNode::Kind::mapping || open_marks_.back().flow)
-      return;
-    const bool no_key = wants_key() && at.offset < text_.size() && text_[at.offset] == ':';
-    if (no_key) fail_at(at, kYamlMissingKey);
-    if (!wants_key() && at.offset == open_marks_.back().key) fail_at(at, kYamlBareKey);
+    const YamlNode& inner = *open_.back().node;
+    return inner.kind == YamlNode::Kind::mapping && inner.content.size() % 2 == 0;
   }
 
   static std::string with_question_marks(const std::string& value) {
@@ -177,19 +205,18 @@ class TreeBuilder : public YAML::EventHandler {
             std::string_view default_tag,
             const YAML::Mark& mark,
             const std::string& tag,
-            YAML::anchor_t anchor) {
+            YAML::anchor_t anchor,
+            YAML::EmitterStyle::value style) {
+    if (open_.empty()) is_block_ = style == YAML::EmitterStyle::Block;
     YamlNode& node = make(kind, mark, anchor);
     node.tag = default_tag;
     if (tag != "?" && tag != "!" && !tag.empty()) set_tag(node, tag);
-    open_.push_back(&node);
+    open_.push_back({&node, style == YAML::EmitterStyle::Flow});
   }
 
   void close() {
-    const YamlNode* node = open_.back();
+    const YamlNode* node = open_.back().node;
     open_.pop_back();
-    closed_ = open_marks_.back();
-    open_marks_.pop_back();
-    if (open_.empty() && !closed_->flow) root_block_ = closed_;
     attach(node);
   }
 
@@ -198,76 +225,57 @@ class TreeBuilder : public YAML::EventHandler {
       document_->root = node;
       return;
     }
-    YamlNode& parent = *open_.back();
+    YamlNode& parent = *open_.back().node;
     parent.content.push_back(node);
     parent.expanded += node->expanded;
     if (parent.expanded > kMaxExpanded) fail_parsing("document contains excessive aliasing");
   }
 
-  std::shared_ptr<YamlDocument> document_;
-  std::vector<YamlNode*> open_;
-  std::vector<YamlOpen> open_marks_;
-  YamlMark last_;
-  std::optional<YamlOpen> closed_, root_block_;
   std::string_view text_;
-  bool padded_;
+  int last_line_;
+  bool hidden_;
+  bool is_block_ = false;
+  std::shared_ptr<YamlDocument> document_ = std::make_shared<YamlDocument>();
+  std::vector<Open> open_;
   std::vector<const YamlNode*> anchors_ = {nullptr};
   std::vector<std::string> names_ = {std::string()};
 };
 
-/// Stops at the first value behind a document.
-class NextDocument : public YAML::EventHandler {
- public:
-  struct Found {
-    YamlMark at;
-  };
-  void OnDocumentStart(const YAML::Mark& mark) override { throw Found{place_of(mark)}; }
-  void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
-  void OnScalar(const YAML::Mark&,
-                const std::string&,
-                YAML::anchor_t,
-                const std::string&) override {}
-  void OnSequenceStart(const YAML::Mark&,
-                       const std::string&,
-                       YAML::anchor_t,
-                       YAML::EmitterStyle::value) override {}
-  void OnSequenceEnd() override {}
-  void OnMapStart(const YAML::Mark&,
-                  const std::string&,
-                  YAML::anchor_t,
-                  YAML::EmitterStyle::value) override {}
-  void OnMapEnd() override {}
-};
+bool is_blank(char c) { return kBlanks.find(c) != std::string_view::npos; }
 
-/// True if a document may begin at `offset`: with `---`, or behind a line `...`.
-bool begins_document(std::string_view text, std::size_t offset) {
-  if (text.substr(offset, 3) == "---") return true;
-  std::size_t end = text.substr(0, offset).rfind('\n');
-  while (end != std::string_view::npos) {
-    const std::size_t begin = end == 0 ? 0 : text.rfind('\n', end - 1) + 1;
-    const std::string_view line = text.substr(begin, end - begin);
-    if (line.starts_with("...")) return true;
-    if (!yaml_is_blank(line)) return false;
-    end = begin == 0 ? std::string_view::npos : begin - 1;
+/// Whether the text holds nothing but blanks and comments.
+bool is_blank(std::string_view text) {
+  bool comment = false;
+  char before = '\n';
+  for (const char c : text) {
+    if (c == '\n') comment = false;
+    if (c == '#' && is_blank(before)) comment = true;
+    if (!comment && !is_blank(c)) return false;
+    before = c;
   }
-  return false;
+  return true;
 }
 
-/// The library ends a document where a block collection ends, and takes what follows for another
-/// one: a wrongly indented line would silently cut the configuration.
-void refuse_rest(YAML::Parser& parser, std::string_view text, const TreeBuilder& builder) {
-  NextDocument next;
-  try {
-    parser.HandleNextDocument(next);
-  } catch (const NextDocument::Found& found) {
-    if (begins_document(text, found.at.offset) || !builder.root_block()) return;
-    builder.fail_at(found.at, builder.root_block()->mapping ? YAML::ErrorMsg::END_OF_MAP
-                                                            : YAML::ErrorMsg::END_OF_SEQ);
-  } catch (const YAML::Exception&) {
-    // Not the first document's fault.
+/// Whether the line is `---` or `...`, alone or before a blank.
+bool is_marker(std::string_view line, std::string_view marker) {
+  if (!line.starts_with(marker)) return false;
+  return line.size() == marker.size() || is_blank(line[marker.size()]);
+}
+
+/// The front of the text that is its first document: a marker at the begin of a line ends one
+/// wherever it stands.
+std::string_view first_document(std::string_view text) {
+  bool begun = false;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view line = text.substr(at, end - at);
+    const bool begins = is_marker(line, "---");
+    const bool ends = is_marker(line, "...");
+    if (begun && (begins || ends)) return text.substr(0, at);
+    begun = begun || begins || !(ends || line.starts_with('%') || is_blank(line));
+    at = end + 1;
   }
+  return text;
 }
 
 /// Refuses texts that would take the library much memory before it refused them itself. Counts
@@ -298,21 +306,25 @@ void check_size(std::string_view text) {
   }
 }
 
-void hide_question_marks(std::string& text) {
-  if (text.find('?') == std::string::npos || text.find(kQuestionMark) != std::string::npos) return;
+/// False if there is nothing to hide, or the text has that character already.
+bool hide_question_marks(std::string& text) {
+  if (text.find('?') == std::string::npos || text.find(kQuestionMark) != std::string::npos)
+    return false;
   static constexpr std::string_view kOutside = " \t\r\n,[]{}:";
   std::string out;
+  char before = '\n';
   for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool inside = text[i] == '?' && i > 0 && i + 1 < text.size() &&
-                        kOutside.find(text[i - 1]) == std::string_view::npos &&
-                        std::string_view(" \t\r\n").find(text[i + 1]) == std::string_view::npos;
+    const bool inside = text[i] == '?' && kOutside.find(before) == std::string_view::npos &&
+                        i + 1 < text.size() && !is_blank(text[i + 1]);
+    before = text[i];
     if (inside) {
       out += kQuestionMark;
     } else {
-      out += text[i];
+      out += before;
     }
   }
   text = std::move(out);
+  return true;
 }
 
 }  // namespace
@@ -325,22 +337,22 @@ std::shared_ptr<const YamlNode> share(const YamlNode* node) {
 std::shared_ptr<const YamlNode> parse_yaml(std::string_view bytes) {
   if (bytes.size() > kMaxBytes) throw ConfigError("parsing config: file is larger than 8 MiB");
   std::string text = decode_yaml_bytes(bytes);
-  if (yaml_is_blank(text)) throw ConfigError("parsing config: EOF");
+  if (is_blank(text)) throw ConfigError("parsing config: EOF");
   check_size(text);
-  // The library takes an unfinished quoted text at the end of the stream for a finished one; an end
-  // of document in it is an error.
-  const bool padded = text.back() != '\n';
-  text += padded ? "\n...\n" : "...\n";
-  hide_question_marks(text);
+  text.resize(first_document(text).size());
+  if (text.back() != '\n') text += '\n';
+  const int last_line = static_cast<int>(std::ranges::count(text, '\n'));
+  text += kEnd;
+  const bool hidden = hide_question_marks(text);
+  TreeBuilder builder(text, last_line, hidden);
   MemoryBuffer buffer(text);
   std::istream stream(&buffer);
-  TreeBuilder builder(text, padded);
   try {
     YAML::Parser parser(stream);
     if (!parser.HandleNextDocument(builder)) throw ConfigError("parsing config: EOF");
-    refuse_rest(parser, text, builder);
+    if (builder.is_block()) parser.HandleNextDocument(builder);
   } catch (const YAML::Exception& error) {
-    builder.fail_at(place_of(error.mark), error.msg);
+    builder.fail(error);
   }
   return share(builder.document()->root);
 }
