@@ -2,7 +2,7 @@
 
 #include "policy/json/json_writer.h"
 #include "policy/match/rules.h"
-#include "policy/quote.h"
+#include "policy/utf8.h"
 #include "transforms/registry.h"
 
 namespace iron::transforms {

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <span>
 
+#include "policy/hex.h"
 #include "policy/secret/secret.h"
 
 namespace iron::transforms {
@@ -137,12 +138,6 @@ bool decode_base64(std::string_view text, std::string& out) {
   return true;
 }
 
-int hex_value(char digit) {
-  if (digit >= '0' && digit <= '9') return digit - '0';
-  const char lower = static_cast<char>(digit | 0x20);
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 bool decode_form(std::string_view text, std::string& out) {
   out.clear();
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -152,7 +147,7 @@ bool decode_form(std::string_view text, std::string& out) {
       out += text[i];
     } else {
       if (i + 2 >= text.size()) return false;
-      const int high = hex_value(text[i + 1]), low = hex_value(text[i + 2]);
+      const int high = policy::hex_value(text[i + 1]), low = policy::hex_value(text[i + 2]);
       if (high < 0 || low < 0) return false;
       out += static_cast<char>(high << 4 | low);
       i += 2;

@@ -40,7 +40,5 @@ class Base64Writer {
 bool decode_base64(std::string_view text, std::string& out);
 /// `%XX` and `+`; false on a malformed escape. Replaces `out`.
 bool decode_form(std::string_view text, std::string& out);
-/// Value of a hex digit, or -1.
-int hex_value(char digit);
 
 }  // namespace iron::transforms

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "policy/hex.h"
 #include "policy/quote.h"
 #include "transforms/encoding.h"
 #include "transforms/header_name.h"
@@ -43,8 +44,8 @@ char* write_path(const Exchange& exchange, char* out) {
   const auto& parts = exchange.path_parts;
   std::size_t decoded = 0, part = 0;
   for (std::size_t at = 0; at < raw.size(); ++decoded) {
-    const bool escape = raw[at] == '%' && at + 2 < raw.size() && hex_value(raw[at + 1]) >= 0 &&
-                        hex_value(raw[at + 2]) >= 0;
+    const bool escape = raw[at] == '%' && at + 2 < raw.size() &&
+                        policy::hex_value(raw[at + 1]) >= 0 && policy::hex_value(raw[at + 2]) >= 0;
     const std::size_t length = escape ? 3 : 1;
     while (part < parts.size() && decoded >= parts[part].begin + parts[part].length) ++part;
     if (part == parts.size() || decoded < parts[part].begin) {
@@ -117,10 +118,11 @@ void decode_in_place(Secret& path) {
   std::size_t to = 0;
   for (std::size_t from = 0; from < bytes.size(); ++to) {
     const bool escape = bytes[from] == '%' && from + 2 < bytes.size() &&
-                        hex_value(bytes[from + 1]) >= 0 && hex_value(bytes[from + 2]) >= 0;
-    bytes[to] =
-        escape ? static_cast<char>(hex_value(bytes[from + 1]) << 4 | hex_value(bytes[from + 2]))
-               : bytes[from];
+                        policy::hex_value(bytes[from + 1]) >= 0 &&
+                        policy::hex_value(bytes[from + 2]) >= 0;
+    bytes[to] = escape ? static_cast<char>(policy::hex_value(bytes[from + 1]) << 4 |
+                                           policy::hex_value(bytes[from + 2]))
+                       : bytes[from];
     from += escape ? 3 : 1;
   }
   path.shrink(to);

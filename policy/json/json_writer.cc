@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "policy/json/line_writer.h"
-#include "policy/quote.h"
+#include "policy/utf8.h"
 
 namespace iron::policy {
 namespace {

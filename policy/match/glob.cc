@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "policy/quote.h"
+#include "policy/utf8.h"
 
 namespace iron::policy {
 namespace {

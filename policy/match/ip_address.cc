@@ -3,18 +3,13 @@
 #include <algorithm>
 #include <charconv>
 
+#include "policy/hex.h"
 #include "policy/quote.h"
 
 namespace iron::policy {
 namespace {
 
 constexpr std::array<std::uint8_t, 12> kMappedPrefix = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  const char lower = static_cast<char>(c | 0x20);
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
 
 /// Parses one text and remembers the first fault in words.
 class AddressParser {

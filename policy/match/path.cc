@@ -3,14 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "policy/hex.h"
+
 namespace iron::policy {
 namespace {
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  const char lower = static_cast<char>(c | 0x20);
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
 
 /// The byte that the escape at `i` stands for; negative if it is none.
 int escape_at(std::string_view text, std::size_t i) {

@@ -1,4 +1,5 @@
 #include "policy/config_error.h"
+#include "policy/utf8.h"
 #include "policy/yaml/yaml_node.h"
 
 namespace iron::policy {
@@ -42,25 +43,6 @@ void check_utf8(std::string_view text) {
   }
 }
 
-void append_utf8(std::string& out, std::uint32_t value) {
-  const auto put = [&out](std::uint32_t byte) { out += static_cast<char>(byte); };
-  if (value < 0x80) {
-    put(value);
-  } else if (value < 0x800) {
-    put(0xC0 | value >> 6);
-    put(0x80 | (value & 0x3F));
-  } else if (value < 0x10000) {
-    put(0xE0 | value >> 12);
-    put(0x80 | (value >> 6 & 0x3F));
-    put(0x80 | (value & 0x3F));
-  } else {
-    put(0xF0 | value >> 18);
-    put(0x80 | (value >> 12 & 0x3F));
-    put(0x80 | (value >> 6 & 0x3F));
-    put(0x80 | (value & 0x3F));
-  }
-}
-
 /// `low` and `high`: position of the low and the high byte within a unit.
 std::string utf8_of_utf16(std::string_view bytes, std::size_t low, std::size_t high) {
   std::string out;
@@ -83,7 +65,7 @@ std::string utf8_of_utf16(std::string_view bytes, std::size_t low, std::size_t h
       value = 0x10000 + ((value & 0x3FF) << 10) + (second & 0x3FF);
     }
     check_character(value);
-    append_utf8(out, value);
+    encode_utf8(value, [&out](char byte) { out += byte; });
   }
   return out;
 }

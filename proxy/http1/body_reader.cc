@@ -2,18 +2,12 @@
 
 #include <algorithm>
 
+#include "policy/hex.h"
 #include "policy/secret/secret.h"
 
 namespace iron::proxy {
 namespace {
 constexpr std::uint32_t kExtensionLine = 4096, kExtensionTotal = 65536, kTrailerBytes = 16384;
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 bool is_text(std::string_view line) {
   return std::all_of(line.begin(), line.end(), [](char c) {
@@ -109,7 +103,7 @@ bool BodyReader::chunk_byte(char c) {
       state_ = State::size;
       [[fallthrough]];
     case State::size: {
-      const int digit = hex_value(c);
+      const int digit = policy::hex_value(c);
       if (digit >= 0) {
         if (++digits_ > 16 || (remaining_ >> 59) != 0) return false;
         remaining_ = remaining_ << 4 | static_cast<std::uint64_t>(digit);

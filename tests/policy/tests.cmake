@@ -17,6 +17,8 @@ set(policy_tests
     line_writer_test.cc
     listen_address_test.cc
     vector_registers_test.cc
+    hex_test.cc
+    utf8_test.cc
     yaml_reader_test.cc
 )
 if(policy_tests)

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <random>
 
+#include "policy/hex.h"
 #include "tests/transforms/rig.h"
 #include "transforms/encoding.h"
 
@@ -354,10 +355,11 @@ TEST(ScrubFilter, LeavesNoFormOfAValue) {
     std::string decoded;
     for (std::size_t at = 0; at < result.size(); ++at) {
       const bool escape = result[at] == '%' && at + 2 < result.size() &&
-                          hex_value(result[at + 1]) >= 0 && hex_value(result[at + 2]) >= 0;
-      decoded += escape
-                     ? static_cast<char>(hex_value(result[at + 1]) << 4 | hex_value(result[at + 2]))
-                     : result[at];
+                          policy::hex_value(result[at + 1]) >= 0 &&
+                          policy::hex_value(result[at + 2]) >= 0;
+      decoded += escape ? static_cast<char>(policy::hex_value(result[at + 1]) << 4 |
+                                            policy::hex_value(result[at + 2]))
+                        : result[at];
       if (escape) at += 2;
     }
     EXPECT_THAT(decoded, Not(HasSubstr(value))) << value << " in " << text;

@@ -4,8 +4,9 @@
 #include <charconv>
 
 #include "policy/config_error.h"
+#include "policy/hex.h"
 #include "policy/quote.h"
-#include "transforms/encoding.h"
+#include "policy/utf8.h"
 
 namespace iron::transforms::formatter {
 namespace {
@@ -19,24 +20,6 @@ bool is_word(char c) {
          static_cast<unsigned char>(c) >= 0x80;
 }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-void append_utf8(std::string& out, unsigned point) {
-  if (point < 0x80) {
-    out += static_cast<char>(point);
-  } else if (point < 0x800) {
-    out += static_cast<char>(0xC0 | point >> 6);
-    out += static_cast<char>(0x80 | (point & 0x3F));
-  } else if (point < 0x10000) {
-    out += static_cast<char>(0xE0 | point >> 12);
-    out += static_cast<char>(0x80 | (point >> 6 & 0x3F));
-    out += static_cast<char>(0x80 | (point & 0x3F));
-  } else {
-    out += static_cast<char>(0xF0 | point >> 18);
-    out += static_cast<char>(0x80 | (point >> 12 & 0x3F));
-    out += static_cast<char>(0x80 | (point >> 6 & 0x3F));
-    out += static_cast<char>(0x80 | (point & 0x3F));
-  }
-}
 
 }  // namespace
 
@@ -251,7 +234,7 @@ void Scanner::unescape(std::string& out) {
 void Scanner::escape_code(std::string& out, int digits, unsigned base) {
   std::uint64_t code = 0;
   for (int i = 0; i < digits; ++i, ++at_) {
-    const int digit = hex_value(peek());
+    const int digit = policy::hex_value(peek());
     if (digit < 0 || static_cast<unsigned>(digit) >= base) fail(at_, "invalid syntax");
     code = code * base + static_cast<unsigned>(digit);
   }
@@ -261,7 +244,7 @@ void Scanner::escape_code(std::string& out, int digits, unsigned base) {
     return;
   }
   if (code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) fail(at_, "invalid syntax");
-  append_utf8(out, static_cast<unsigned>(code));
+  policy::encode_utf8(static_cast<std::uint32_t>(code), [&out](char byte) { out += byte; });
 }
 
 }  // namespace iron::transforms::formatter

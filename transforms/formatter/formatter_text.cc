@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "policy/quote.h"
+#include "policy/utf8.h"
 #include "transforms/encoding.h"
 
 namespace iron::transforms::formatter {

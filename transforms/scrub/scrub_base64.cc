@@ -1,5 +1,6 @@
 #include "transforms/scrub/scrub_base64.h"
 
+#include "policy/hex.h"
 #include "transforms/encoding.h"
 
 namespace iron::transforms {
@@ -32,7 +33,7 @@ int escaped_byte(std::string_view escape) {
   if (escape.size() == 2) return '/';
   int value = 0;
   for (const char c : escape.substr(escape.front() == '%' ? 1 : 2)) {
-    const int digit = hex_value(c);
+    const int digit = policy::hex_value(c);
     if (digit < 0) return -1;
     value = value * 16 + digit;
   }

@@ -1,7 +1,7 @@
 #include "transforms/sources/json_member.h"
 
-#include "policy/quote.h"
-#include "transforms/encoding.h"
+#include "policy/hex.h"
+#include "policy/utf8.h"
 
 namespace iron::transforms {
 namespace {
@@ -13,30 +13,10 @@ constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 std::uint32_t read_unit(std::string_view raw, std::size_t& at) {
   std::uint32_t unit = 0;
   for (std::size_t i = at + 2; i < at + 6; ++i) {
-    unit = unit << 4 | static_cast<std::uint32_t>(hex_value(raw[i]));
+    unit = unit << 4 | static_cast<std::uint32_t>(policy::hex_value(raw[i]));
   }
   at += 6;
   return unit;
-}
-
-template <class Sink>
-void emit_code_point(std::uint32_t point, Sink sink) {
-  const auto byte = [&](std::uint32_t value) { sink(static_cast<char>(value)); };
-  if (point < 0x80) {
-    byte(point);
-  } else if (point < 0x800) {
-    byte(0xC0 | point >> 6);
-    byte(0x80 | (point & 0x3F));
-  } else if (point < 0x10000) {
-    byte(0xE0 | point >> 12);
-    byte(0x80 | (point >> 6 & 0x3F));
-    byte(0x80 | (point & 0x3F));
-  } else {
-    byte(0xF0 | point >> 18);
-    byte(0x80 | (point >> 12 & 0x3F));
-    byte(0x80 | (point >> 6 & 0x3F));
-    byte(0x80 | (point & 0x3F));
-  }
 }
 
 /// An escaped code point, surrogate pairs joined; a lone surrogate becomes U+FFFD.
@@ -54,7 +34,7 @@ void emit_unicode_escape(std::string_view raw, std::size_t& at, Sink sink) {
       point = 0xFFFD;
     }
   }
-  emit_code_point(point, sink);
+  policy::encode_utf8(point, sink);
 }
 
 char simple_escape(char letter) {
@@ -221,7 +201,7 @@ class Scanner {
              std::string_view("\"\\/bfnrt").find(peek()) != std::string_view::npos;
     for (int i = 0; i < 4; ++i) {
       ++at_;
-      if (hex_value(peek()) < 0) return false;
+      if (policy::hex_value(peek()) < 0) return false;
     }
     return true;
   }
