@@ -7,18 +7,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <cstring>
 #include <stdexcept>
 
 #include "policy/match/host.h"
 #include "policy/match/path.h"
 #include "proxy/admin/admin_answers.h"
+#include "proxy/exchange/site.h"
 #include "proxy/http/answers.h"
 #include "proxy/http/header_rules.h"
 #include "proxy/http1/body_reader.h"
+#include "proxy/log/log.h"
 #include "proxy/net/closing.h"
-#include "proxy/run/worker.h"
+#include "proxy/net/connection.h"
+#include "proxy/wait/later.h"
 
 namespace iron::proxy {
 namespace {
@@ -72,10 +74,10 @@ Task<bool> drop_body(Connection& client, Pause& pause, Buffer& input, const Body
 }
 
 /// The close behind an answer: what the client still sends must not destroy it.
-Task<void> close_gently(Connection& client, Pause& pause, Buffer& input) {
+Task<void> close_gently(Connection& client, Pause& pause, Buffer& input, ClosesUnderWay& closes) {
   input.release();
   pause.clear_deadline();
-  co_await linger(client, pause, CloseClock::After::answer);
+  co_await linger(client, pause, CloseClock::After::answer, closes);
 }
 
 /// Skips the empty line that old clients send behind a body; true while it may still come.
@@ -85,28 +87,22 @@ bool skip_blank_line(Buffer& input) {
   return blank == BlankLine::begun;
 }
 
-struct ReloadSlot {
-  Pause* pause = nullptr;
-  bool done = false;
-  Reloader::Outcome outcome;
-};
-
-struct ReloadGuard {
-  std::shared_ptr<ReloadSlot> slot = std::make_shared<ReloadSlot>();
-  ~ReloadGuard() { slot->pause = nullptr; }
-};
-
 }  // namespace
 
 struct Admin::Accepting {
-  Accepting(boost::asio::io_context& context, int descriptor) : wait(context, descriptor) {}
-  boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type> wait;
-  std::shared_ptr<HandlerMemory> memory = std::make_shared<HandlerMemory>();
+  Accepting(EventLoop& loop, int descriptor)
+      : socket(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0)), watch(loop, socket.get()), pause(loop) {
+    watch.set_pause(&pause);
+  }
+  BoundSocket socket;
+  Watch watch;  // behind the socket: it lets go of the descriptor before that is closed
+  Pause pause;
   std::size_t open = 0;
+  bool stopped = false;
 };
 
-Admin::Admin(Services& services, BoundSocket socket, const Role& role)
-    : services_(services), socket_(std::move(socket)), role_(role) {}
+Admin::Admin(Log& log, BoundSocket socket, const Role& role)
+    : log_(log), socket_(std::move(socket)), role_(role) {}
 
 Admin::~Admin() = default;
 
@@ -118,43 +114,44 @@ void Admin::listen() {
   }
 }
 
-void Admin::start(Worker& worker) {
-  worker_ = &worker;
-  accepting_ =
-      std::make_unique<Accepting>(worker.context(), ::fcntl(socket_.get(), F_DUPFD_CLOEXEC, 0));
-  accept_one();
+void Admin::start(Site& site) {
+  site_ = &site;
+  accepting_ = std::make_unique<Accepting>(site.loop(), socket_.get());
+  proxy::start(accept_all(), [this](std::exception_ptr failure) { log_.session_failed(failure); });
 }
 
 void Admin::stop() {
-  if (accepting_ && accepting_->wait.is_open()) accepting_->wait.close();
+  if (!accepting_) return;
+  accepting_->stopped = true;
+  accepting_->pause.wake();
+}
+
+Task<void> Admin::accept_all() {
+  while (!accepting_->stopped) {
+    accepting_->watch.arm_read();
+    co_await accepting_->pause;
+    if (accepting_->stopped || !accepting_->watch.readable()) continue;
+    accepting_->watch.clear_readable();
+    accept_one();
+  }
 }
 
 void Admin::accept_one() {
-  auto& wait = accepting_->wait;
-  auto readable = [this](const boost::system::error_code& error) {
-    if (error) return;
-    sockaddr_storage storage{};
-    socklen_t size = sizeof storage;
-    const int accepted =
-        ::accept4(accepting_->wait.native_handle(), reinterpret_cast<sockaddr*>(&storage), &size,
-                  SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (accepted >= 0 && accepting_->open >= kMostConnections) {
-      ::close(accepted);
-    } else if (accepted >= 0) {
-      start_session(accepted, storage);
-    }
-    accept_one();
-  };
-  wait.async_wait(wait.wait_read, in_memory(accepting_->memory, std::move(readable)));
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  BoundSocket accepted(::accept4(accepting_->socket.get(), reinterpret_cast<sockaddr*>(&storage),
+                                 &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (accepted.get() < 0 || accepting_->open >= kMostConnections) return;
+  start_session(accepted.release(), storage);
 }
 
 void Admin::start_session(int descriptor, const sockaddr_storage& peer) {
   BoundSocket connection(descriptor);
   try {
     proxy::start(serve(std::move(connection), peer_text(peer)),
-                 [this](std::exception_ptr failure) { services_.log.session_failed(failure); });
+                 [this](std::exception_ptr failure) { log_.session_failed(failure); });
   } catch (const std::exception&) {
-    services_.log.session_failed(std::current_exception());
+    log_.session_failed(std::current_exception());
   }
 }
 
@@ -164,14 +161,14 @@ Task<void> Admin::serve(BoundSocket socket, std::string remote) {
     ~Leave() { --open; }
   } leave{accepting_->open};
   ++accepting_->open;
-  Pause pause(*worker_);
-  Connection client(*worker_, socket.release());
+  Pause pause(site_->loop());
+  Connection client(site_->loop(), socket.release());
   client.set_pause(&pause);
-  const policy::Limits limits = worker_->snapshot()->config.proxy.limits;
-  const HeadLimits head_limits = worker_->snapshot()->head_limits();
+  const policy::Limits limits = site_->snapshot()->config.proxy.limits;
+  const HeadLimits head_limits = site_->snapshot()->head_limits();
   HeadParser parser(HeadParser::Kind::request);
   Request request;
-  Buffer input = worker_->buffers().take(BufferPool::kSmall);
+  Buffer input = site_->buffers().take(BufferPool::kSmall);
   for (bool first = true;; first = false) {
     bool blank_line_may_come = !first, begun = false;
     parser.restart();
@@ -199,7 +196,7 @@ Task<void> Admin::serve(BoundSocket socket, std::string remote) {
     if (fault != HeadFault::none) {
       const HeadRefusal refusal = head_refusal(fault);
       const bool told = co_await write_all(client, pause, refusal.answer, limits.stall_timeout);
-      if (told) co_await close_gently(client, pause, input);
+      if (told) co_await close_gently(client, pause, input, site_->services().closes);
       co_return;
     }
     const HopByHop connection = read_connection(request.headers);
@@ -211,7 +208,7 @@ Task<void> Admin::serve(BoundSocket socket, std::string remote) {
     bool keep = !close;
     if (keep) keep = co_await drop_body(client, pause, input, checks.framing);
     if (!keep) {
-      co_await close_gently(client, pause, input);
+      co_await close_gently(client, pause, input, site_->services().closes);
       co_return;
     }
     input.compact();
@@ -266,25 +263,18 @@ Task<std::string> Admin::reload(Pause& pause,
                             "{\"error\":\"method not allowed\"}\n"},
                            request, close);
   }
-  ReloadGuard guard;
-  guard.slot->pause = &pause;
-  Worker& worker = *worker_;
-  auto finished = [slot = guard.slot, &worker](Reloader::Outcome outcome) {
-    worker.post([slot, outcome = std::move(outcome)] {
-      slot->outcome = outcome;
-      slot->done = true;
-      if (slot->pause != nullptr) slot->pause->wake();
-    });
-  };
+  Later<Reload::Outcome> reloaded(pause);
   pause.clear_deadline();
-  role_.reloader->request(std::move(finished));
-  while (!guard.slot->done && !worker.cut()) co_await pause;
-  const Reloader::Outcome& outcome = guard.slot->outcome;
+  role_.reload->request(reloaded.promise());
+  const EventLoop& loop = pause.loop();
+  const auto given_up = [&loop] { return loop.cut(); };
+  const std::optional<Reload::Outcome> told = co_await await(reloaded, pause, given_up);
+  const Reload::Outcome outcome = told.value_or(Reload::Outcome{500, {}});
   if (outcome.status == 422) {
     co_return admin_answer({"422 Unprocessable Entity", kJson, json_error_body(outcome.error)},
                            request, close);
   }
-  if (outcome.status != 200 || !guard.slot->done) {
+  if (outcome.status != 200) {
     co_return admin_answer({"500 Internal Server Error", kJson, "{\"error\":\"internal error\"}\n"},
                            request, close);
   }
@@ -292,11 +282,11 @@ Task<std::string> Admin::reload(Pause& pause,
 }
 
 void Admin::note_failed_authentication(const std::string& remote) {
-  const auto now = std::chrono::steady_clock::now();
+  const SteadyTime now = site_->loop().now();
   if (last_failure_noted_ != SteadyTime{} && now - last_failure_noted_ < std::chrono::seconds(1))
     return;
   last_failure_noted_ = now;
-  services_.log.write(Level::warn, "management authentication failed", {{"remote_addr", remote}});
+  log_.write(Level::warn, "management authentication failed", {{"remote_addr", remote}});
 }
 
 }  // namespace iron::proxy

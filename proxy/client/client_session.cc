@@ -9,10 +9,10 @@
 #include "proxy/client/http_session.h"
 #include "proxy/client/passthrough.h"
 #include "proxy/client/socks5.h"
+#include "proxy/exchange/services.h"
+#include "proxy/exchange/site.h"
 #include "proxy/http1/body_reader.h"
-#include "proxy/net/listener.h"
-#include "proxy/run/services.h"
-#include "proxy/run/worker.h"
+#include "proxy/net/bound_socket.h"
 
 namespace iron::proxy {
 namespace {
@@ -20,15 +20,15 @@ constexpr auto kHalfCloseGrace = std::chrono::seconds(5);
 constexpr char kSocks5 = 5;
 }  // namespace
 
-ClientSession::ClientSession(Worker& worker, int descriptor, Entry entry, const Peer& peer)
-    : worker_(worker),
-      pause_(worker),
-      client_(worker, descriptor),
+ClientSession::ClientSession(Site& site, int descriptor, Entry entry, const Peer& peer)
+    : site_(site),
+      pause_(site.loop()),
+      client_(site.loop(), descriptor),
       entry_(entry),
       peer_(peer),
       remote_address_(peer.address.text_with_port(peer.port)),
-      recorded_(worker.recorder().batch()),
-      input_share_(worker.services().body_budget) {
+      recorded_(site.recorder().batch()),
+      input_share_(site.services().body_budget) {
   const int one = 1;
   ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   client_.set_pause(&pause_);
@@ -39,17 +39,18 @@ void ClientSession::on_long_sleep() {
   client_.stream().free_buffers();
   if (upstream_ != nullptr) upstream_->stream().free_buffers();
   own_upstreams_.free_buffers();
+  site_.services().released.fetch_add(1, std::memory_order_relaxed);
 }
 
 ClientSession::~ClientSession() {
-  worker_.services().gate.leave(peer_.address);
-  worker_.session_ended();
+  site_.services().gate.leave(peer_.address);
+  site_.session_ended();
 }
 
-void ClientSession::launch(Worker& worker, BoundSocket socket, Entry entry, const Peer& peer) {
-  Log& log = worker.services().log;
+void ClientSession::launch(Site& site, BoundSocket socket, Entry entry, const Peer& peer) {
+  Log& log = site.log();
   try {
-    std::unique_ptr<ClientSession> session = make(worker, std::move(socket), entry, peer);
+    std::unique_ptr<ClientSession> session = make(site, std::move(socket), entry, peer);
     start(own_and_run(std::move(session)),
           [&log](std::exception_ptr failure) { log.session_failed(failure); });
   } catch (const std::exception&) {
@@ -58,18 +59,17 @@ void ClientSession::launch(Worker& worker, BoundSocket socket, Entry entry, cons
 }
 
 /// Whatever happens, the place at the gate has an owner or is given back.
-std::unique_ptr<ClientSession> ClientSession::make(Worker& worker,
+std::unique_ptr<ClientSession> ClientSession::make(Site& site,
                                                    BoundSocket socket,
                                                    Entry entry,
                                                    const Peer& peer) {
   try {
     // The memory is there before release() is called (C++17).
-    std::unique_ptr<ClientSession> session(
-        new ClientSession(worker, socket.release(), entry, peer));
-    worker.session_started();
+    std::unique_ptr<ClientSession> session(new ClientSession(site, socket.release(), entry, peer));
+    site.session_started();
     return session;
   } catch (const std::exception&) {
-    worker.services().gate.leave(peer.address);
+    site.services().gate.leave(peer.address);
     throw;
   }
 }
@@ -95,10 +95,10 @@ Task<void> ClientSession::run() {
 /// What comes before the first HTTP request on this listener. True: HTTP is next.
 Task<bool> ClientSession::begin() {
   if (entry_ == Entry::http) co_return true;
-  const std::shared_ptr<const Snapshot> snapshot = worker_.snapshot();
+  const std::shared_ptr<const Snapshot> snapshot = site_.snapshot();
   const bool arrived = co_await await_bytes(snapshot->config.proxy.limits.first_byte_timeout);
   if (!arrived) co_return false;
-  if (worker_.services().log.full()) {
+  if (site_.log().full()) {
     const bool go_on = co_await await_log(*this);
     if (!go_on) co_return false;
   }
@@ -120,7 +120,7 @@ Task<bool> ClientSession::begin() {
 }
 
 Task<bool> ClientSession::handshake(Place place) {
-  const std::shared_ptr<const Snapshot> snapshot = worker_.snapshot();
+  const std::shared_ptr<const Snapshot> snapshot = site_.snapshot();
   const char first = input_.view().front();
   if (place == Place::listener && first >= 'A' && first <= 'Z') {
     // Plain HTTP on this port gets a hint in the clear; everything else is left to the handshake.
@@ -140,7 +140,7 @@ Task<bool> ClientSession::handshake(Place place) {
   if (done != Io::ok) {
     const bool late = pause_.expired();
     log_handshake_failure(place, late ? "handshake timeout" : client_.stream().handshake_error());
-    if (late || !given_up(pause_)) note_distrust();
+    if (late || !pause_.given_up()) note_distrust();
     co_return false;
   }
   pause_.clear_deadline();
@@ -148,7 +148,7 @@ Task<bool> ClientSession::handshake(Place place) {
 }
 
 void ClientSession::log_handshake_failure(Place place, const std::string& error) {
-  Log& log = worker_.services().log;
+  Log& log = site_.log();
   if (!log.enabled(Level::debug)) return;
   if (place == Place::tunnel) {
     const std::string text = "TLS handshake for " + tunnel_->target + ": " + error;
@@ -162,9 +162,9 @@ void ClientSession::log_handshake_failure(Place place, const std::string& error)
 void ClientSession::note_distrust() {
   const std::optional<std::string> alert = client_.stream().objection();
   if (!alert) return;
-  Services& services = worker_.services();
+  Services& services = site_.services();
   const std::string& host = client_.stream().server_name();
-  if (!services.distrust.admit(peer_.address, host, std::chrono::steady_clock::now())) return;
+  if (!services.distrust.admit(peer_.address, host, site_.loop().now())) return;
   services.log.write(Level::warn, "client does not trust the proxy CA",
                      {{"host", host}, {"remote_addr", remote_address_}, {"alert", *alert}});
 }
@@ -184,7 +184,7 @@ Task<bool> ClientSession::await_bytes(policy::Duration timeout) {
   pause_.set_timeout(timeout);
   while (true) {
     if (client_.maybe_readable()) {
-      if (!input_.held()) input_ = worker_.buffers().take(BufferPool::kSmall);
+      if (!input_.held()) input_ = site_.buffers().take(BufferPool::kSmall);
       const IoResult result = client_.read(input_.space());
       if (result.status == Io::ok) {
         input_.fill(result.size);
@@ -195,15 +195,15 @@ Task<bool> ClientSession::await_bytes(policy::Duration timeout) {
       if (result.status == Io::eof || result.status == Io::error) co_return false;
     }
     input_.release();
-    if (given_up(pause_)) co_return false;
+    if (pause_.given_up()) co_return false;
     client_.arm_read();
     co_await pause_;
-    if (given_up(pause_)) co_return false;
+    if (pause_.given_up()) co_return false;
   }
 }
 
 Task<Io> ClientSession::read_more(std::size_t limit) {
-  if (!input_.held()) input_ = worker_.buffers().take(BufferPool::kSmall);
+  if (!input_.held()) input_ = site_.buffers().take(BufferPool::kSmall);
   if (input_.space().empty()) {
     if (input_.capacity() >= limit) co_return Io::error;
     const std::size_t grown = std::min(input_.capacity() * 4, limit);
@@ -219,21 +219,31 @@ Task<Io> ClientSession::read_more(std::size_t limit) {
 
 Task<bool> ClientSession::send(std::string_view bytes) {
   co_await recorded_;
-  const policy::Duration stall = worker_.snapshot()->config.proxy.limits.stall_timeout;
+  const policy::Duration stall = site_.snapshot()->config.proxy.limits.stall_timeout;
   const bool sent = co_await write_all(client_, pause_, bytes, stall);
   co_return sent;
 }
 
+/// The close of a session, once all that served its last request is gone.
+Task<void> ClientSession::close_after_answer(CloseClock::After after) {
+  co_await recorded_;
+  input_.release();
+  input_share_.reset();
+  pause_.clear_deadline();
+  pause_.yield_to_drain(false);
+  co_await linger(client_, pause_, after, site_.services().closes);
+}
+
 ClientSession::ClientState ClientSession::poll_client() {
   while (client_state_ == ClientState::present && client_.maybe_readable()) {
-    if (!input_.held()) input_ = worker_.buffers().take(BufferPool::kSmall);
+    if (!input_.held()) input_ = site_.buffers().take(BufferPool::kSmall);
     if (input_.space().empty()) return client_state_;
     const IoResult result = client_.read(input_.space());
     if (result.status == Io::ok) {
       input_.fill(result.size);
     } else if (result.status == Io::eof && !over_tls() && has_whole_request()) {
       client_state_ = ClientState::half_closed;
-      half_close_deadline_ = std::chrono::steady_clock::now() + kHalfCloseGrace;
+      half_close_deadline_ = site_.loop().now() + kHalfCloseGrace;
     } else if (result.status == Io::eof || result.status == Io::error) {
       client_state_ = ClientState::gone;
     } else {
@@ -252,7 +262,7 @@ bool ClientSession::has_whole_request() const {
 bool ClientSession::abandoned() {
   const ClientState state = poll_client();
   if (state == ClientState::half_closed) {
-    return std::chrono::steady_clock::now() >= half_close_deadline_;
+    return site_.loop().now() >= half_close_deadline_;
   }
   return state == ClientState::gone;
 }
@@ -269,7 +279,7 @@ Arrival ClientSession::arrival() {
 void ClientSession::record_refusal(const Refusal& refusal) {
   Refusal named = refusal;
   if (named.host.empty() && tunnel_ != nullptr) named.host = tunnel_->target;
-  worker_.recorder().refusal(arrival(), named);
+  site_.recorder().refusal(arrival(), named);
 }
 
 }  // namespace iron::proxy

@@ -9,13 +9,13 @@
 #include "policy/match/host.h"
 #include "policy/match/ip_address.h"
 #include "proxy/client/tunnel.h"
+#include "proxy/exchange/site.h"
 #include "proxy/log/recorder.h"
 #include "proxy/net/closing.h"
 #include "proxy/net/connection.h"
 #include "proxy/net/dialer.h"
 #include "proxy/net/own_upstreams.h"
-#include "proxy/run/services.h"
-#include "proxy/run/snapshot.h"
+#include "proxy/net/peer.h"
 #include "proxy/wait/buffers.h"
 #include "proxy/wait/task.h"
 
@@ -24,15 +24,12 @@ namespace iron::proxy {
 class BodyReader;
 class BoundSocket;
 
-/// Which listener a client came to.
-enum class Entry { http, https, tunnel };
-
 /// A CONNECT or SOCKS5 target that was let through.
 struct Tunnel {
   std::string target;           ///< `host:port` as records show it
   policy::Authority authority;  ///< its host, and a port always
   std::string rendered;         ///< `"tunnel":{…}` of the records inside
-  SteadyTime opened = std::chrono::steady_clock::now();
+  SteadyTime opened{};
   bool used = false;            ///< a request came, or what was refused in its place
   bool passes_through = false;  ///< relayed without a look inside (`proxy.passthrough`)
 };
@@ -42,18 +39,14 @@ struct Tunnel {
 /// buffer.
 class ClientSession final : public Abandonment, public LongSleep {
  public:
-  struct Peer {
-    policy::IpAddress address;
-    std::uint16_t port = 0;
-  };
-  /// Serves the accepted socket on `worker`; must be called on the worker's thread. The
+  /// Serves the accepted socket on `site`; must be called on its worker's thread. The
   /// connection was counted by the gate, and is counted out at the end.
   /// Never throws: without memory the connection is closed.
-  static void launch(Worker& worker, BoundSocket socket, Entry entry, const Peer& peer);
+  static void launch(Site& site, BoundSocket socket, Entry entry, const Peer& peer);
 
   ~ClientSession() override;
 
-  Worker& worker() { return worker_; }
+  Site& site() { return site_; }
   Pause& pause() { return pause_; }
   Connection& client() { return client_; }
   Buffer& input() { return input_; }
@@ -107,8 +100,8 @@ class ClientSession final : public Abandonment, public LongSleep {
   void record_refusal(const Refusal& refusal);
 
  private:
-  ClientSession(Worker& worker, int descriptor, Entry entry, const Peer& peer);
-  static std::unique_ptr<ClientSession> make(Worker& worker,
+  ClientSession(Site& site, int descriptor, Entry entry, const Peer& peer);
+  static std::unique_ptr<ClientSession> make(Site& site,
                                              BoundSocket socket,
                                              Entry entry,
                                              const Peer& peer);
@@ -129,7 +122,7 @@ class ClientSession final : public Abandonment, public LongSleep {
   /// Tells of a client that refuses our certificate, the commonest fault of a new installation.
   void note_distrust();
 
-  Worker& worker_;
+  Site& site_;
   Pause pause_;
   Connection client_;
   Buffer input_;

@@ -2,9 +2,9 @@
 
 #include "proxy/client/http_session.h"
 #include "proxy/exchange/request_state.h"
+#include "proxy/exchange/services.h"
+#include "proxy/exchange/site.h"
 #include "proxy/http/answers.h"
-#include "proxy/run/services.h"
-#include "proxy/run/worker.h"
 
 namespace iron::proxy {
 namespace {
@@ -21,7 +21,7 @@ void log_outcome(ClientSession& session,
                  transforms::Pipeline::Progress progress,
                  const transforms::Exchange& exchange) {
   using Progress = transforms::Pipeline::Progress;
-  Log& log = session.worker().services().log;
+  Log& log = session.site().log();
   if (progress == Progress::rejected) {
     const Level level = exchange.quiet_refusal ? Level::debug : Level::info;
     log.write(level, "tunnel short-circuited by transform",
@@ -39,9 +39,9 @@ TunnelVerdict check_tunnel(ClientSession& session,
                            const policy::Authority& authority,
                            const std::string& target) {
   using Progress = transforms::Pipeline::Progress;
-  const std::shared_ptr<const Snapshot> snapshot = session.worker().snapshot();
+  const std::shared_ptr<const Snapshot> snapshot = session.site().snapshot();
   const bool sni_only = snapshot->config.tls.sni_only();
-  const auto began = std::chrono::steady_clock::now();
+  const auto began = session.site().loop().now();
   const bool passes_through = snapshot->pass_through.matches(authority, *authority.port);
   exchange.mode = sni_only         ? transforms::Mode::sni_only
                   : passes_through ? transforms::Mode::passthrough
@@ -66,14 +66,15 @@ TunnelVerdict check_tunnel(ClientSession& session,
   } else if (!verdict.allowed) {
     ending = {Action::reject, 403};
   }
-  ending.duration_ns = (std::chrono::steady_clock::now() - began).count();
-  session.worker().recorder().tunnel(session.arrival(), ending, target, exchange);
+  ending.duration_ns = (session.site().loop().now() - began).count();
+  session.site().recorder().tunnel(session.arrival(), ending, target, exchange);
   if (verdict.allowed) {
     auto tunnel = std::make_unique<Tunnel>();
     tunnel->target = target;
     tunnel->authority = authority;
     tunnel->rendered = render_tunnel(target, exchange);
     tunnel->passes_through = passes_through;
+    tunnel->opened = session.site().loop().now();
     session.set_tunnel(std::move(tunnel));
   }
   return verdict;
@@ -98,7 +99,7 @@ Task<bool> serve_connect(ClientSession& session, RequestStatePtr state, Buffer h
     target += ":443";
     authority->port = 443;
   }
-  Log& log = session.worker().services().log;
+  Log& log = session.site().log();
   if (log.enabled(Level::debug)) log.write(Level::debug, "tunnel CONNECT", {{"target", target}});
   const TunnelVerdict verdict = check_tunnel(session, state->exchange, *authority, target);
   state.reset();

@@ -4,9 +4,9 @@
 
 #include "proxy/exchange/request_handler.h"
 #include "proxy/exchange/request_state.h"
+#include "proxy/exchange/services.h"
+#include "proxy/exchange/site.h"
 #include "proxy/http/answers.h"
-#include "proxy/run/services.h"
-#include "proxy/run/worker.h"
 
 namespace iron::proxy {
 namespace {
@@ -28,7 +28,7 @@ struct HeadReader {
 
 Task<HeadReader::Outcome> HeadReader::read(Request& request) {
   Pause& pause = session.pause();
-  const std::shared_ptr<const Snapshot> snapshot = session.worker().snapshot();
+  const std::shared_ptr<const Snapshot> snapshot = session.site().snapshot();
   const policy::Limits& limits = snapshot->config.proxy.limits;
   const HeadLimits head_limits = snapshot->head_limits();
   const bool handshake = session.entry() == Entry::tunnel && session.tunnel() == nullptr;
@@ -46,7 +46,7 @@ Task<HeadReader::Outcome> HeadReader::read(Request& request) {
     const char* before = session.input().data();
     const Io read = co_await session.read_more(head_limits.bytes + BufferPool::kLarge);
     if (read != Io::ok) {
-      const bool stopping = session.worker().draining() || session.worker().cut();
+      const bool stopping = session.site().loop().draining() || session.site().loop().cut();
       co_return stopping ? Outcome::closed : Outcome::fault;
     }
     if (session.input().data() != before) parser.restart();
@@ -93,7 +93,7 @@ Task<void> refuse_head(ClientSession& session,
   const bool garbage = tunnel_port && !known && request.method != "CONNECT";
   const bool deadline = parser.fault() == HeadFault::none && fault == HeadFault::malformed;
   if (garbage) {
-    session.worker().services().log.write(
+    session.site().log().write(
         Level::debug, "tunnel connect error",
         {{"error", std::string_view("read request: malformed HTTP request")}});
     session.close_gently();  // an answer to what came before may still be on its way
@@ -120,7 +120,7 @@ Buffer split_head(ClientSession& session, std::size_t head_size) {
   Buffer head = std::move(session.input());
   const std::string_view rest = head.view().substr(head_size);
   if (!rest.empty()) {
-    session.input() = session.worker().buffers().take(rest.size());
+    session.input() = session.site().buffers().take(rest.size());
     session.input().append(rest);
   }
   return head;
@@ -129,11 +129,11 @@ Buffer split_head(ClientSession& session, std::size_t head_size) {
 }  // namespace
 
 Task<bool> await_log(ClientSession& session) {
-  while (session.worker().services().log.full()) {
+  while (session.site().log().full()) {
     Pause& pause = session.pause();
     pause.set_timeout(kLogFullPoll);
     co_await pause;
-    if (session.worker().cut()) co_return false;
+    if (session.site().loop().cut()) co_return false;
   }
   session.pause().clear_deadline();
   co_return true;
@@ -161,7 +161,7 @@ enum class Next { request, tunnel, close };
 
 /// One head and what it asks for.
 Task<Next> serve_one(ClientSession& session) {
-  RequestStatePtr state = session.worker().take_request_state();
+  RequestStatePtr state = session.site().take_request_state();
   const Request& request = state->exchange.request;
   HeadReader reader(session);
   const auto outcome = co_await reader.read(state->exchange.request);
@@ -184,7 +184,7 @@ Task<Next> serve_one(ClientSession& session) {
     co_return Next::close;
   }
   Buffer head = split_head(session, reader.parser.consumed());
-  if (session.worker().services().log.full()) {
+  if (session.site().log().full()) {
     const bool go_on = co_await await_log(session);
     if (!go_on) co_return Next::close;
   }
@@ -198,7 +198,7 @@ Task<Next> serve_one(ClientSession& session) {
   good = co_await handler.run();
   session.pause().yield_to_drain(true);
   if (!good) co_return Next::close;
-  if (!session.worker().draining()) co_return Next::request;
+  if (!session.site().loop().draining()) co_return Next::request;
   session.close_gently();
   co_return Next::close;
 }
@@ -211,9 +211,9 @@ namespace {
 /// clients send behind a body, is skipped and asks for nothing (RFC 9112 section 2.2): time runs as
 /// if it had not come.
 Task<bool> await_next_request(ClientSession& session, policy::Duration silence) {
-  const SteadyTime begin = std::chrono::steady_clock::now();
-  const auto left = [begin, whole = silence] {
-    return std::max(whole - (std::chrono::steady_clock::now() - begin), policy::Duration(0));
+  const SteadyTime begin = session.site().loop().now();
+  const auto left = [begin, whole = silence, &loop = session.site().loop()] {
+    return std::max(whole - (loop.now() - begin), policy::Duration(0));
   };
   bool arrived = co_await session.await_bytes(silence);
   if (!arrived) co_return false;
@@ -236,13 +236,13 @@ Task<bool> await_next_request(ClientSession& session, policy::Duration silence) 
 }  // namespace
 
 Task<bool> serve_http(ClientSession& session) {
-  policy::Duration silence = session.worker().snapshot()->config.proxy.limits.first_byte_timeout;
+  policy::Duration silence = session.site().snapshot()->config.proxy.limits.first_byte_timeout;
   bool arrived = co_await session.await_bytes(silence);
   Next next = Next::request;
   while (arrived) {
     next = co_await serve_one(session);
     if (next != Next::request) break;
-    silence = session.worker().snapshot()->config.proxy.limits.idle_timeout;
+    silence = session.site().snapshot()->config.proxy.limits.idle_timeout;
     arrived = co_await await_next_request(session, silence);
   }
   if (next == Next::tunnel) co_return true;

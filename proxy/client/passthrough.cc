@@ -1,10 +1,10 @@
 #include "proxy/client/passthrough.h"
 
 #include "proxy/exchange/request_state.h"
+#include "proxy/exchange/services.h"
+#include "proxy/exchange/site.h"
 #include "proxy/net/hello_gate.h"
 #include "proxy/net/relay.h"
-#include "proxy/run/services.h"
-#include "proxy/run/worker.h"
 #include "tls/client_hello.h"
 
 namespace iron::proxy {
@@ -24,7 +24,7 @@ struct HalfClosedStays final : Abandonment {
 /// One pass-through session: what its record needs.
 struct PassThrough {
   PassThrough(ClientSession& session_in, transforms::Mode mode)
-      : session(session_in), state(session.worker().take_request_state()) {
+      : session(session_in), state(session.site().take_request_state()) {
     state->exchange.mode = mode;
   }
 
@@ -40,14 +40,14 @@ struct PassThrough {
     if (state->exchange.mode == transforms::Mode::sni_only) debug("sni passthrough error", error);
   }
   void debug(std::string_view message, std::string_view error) {
-    session.worker().services().log.write(Level::debug, message, {{"error", error}});
+    session.site().log().write(Level::debug, message, {{"error", error}});
   }
 
   ClientSession& session;
   RequestStatePtr state;
-  std::shared_ptr<const Snapshot> snapshot = session.worker().snapshot();
+  std::shared_ptr<const Snapshot> snapshot = session.site().snapshot();
   std::string host, server_name;
-  SteadyTime began = std::chrono::steady_clock::now();
+  SteadyTime began = session.site().loop().now();
   std::uint64_t request_bytes = 0, response_bytes = 0;
 };
 
@@ -98,18 +98,18 @@ bool PassThrough::judge() {
     return false;
   }
   const Level level = exchange.quiet_refusal ? Level::debug : Level::info;
-  session.worker().services().log.write(level, "sni passthrough short-circuited by transform",
-                                        {{"sni", server_name}, {"status", std::int64_t{403}}});
+  session.site().log().write(level, "sni passthrough short-circuited by transform",
+                             {{"sni", server_name}, {"status", std::int64_t{403}}});
   record(Action::reject, 403, {});
   return false;
 }
 
 void PassThrough::record(Action action, int status, std::string_view error) {
   session.note_request();
-  const Ending ending{action, status, error, (std::chrono::steady_clock::now() - began).count()};
+  const Ending ending{action, status, error, (session.site().loop().now() - began).count()};
   const Transfer transfer{request_bytes, response_bytes, state->upstream_address, {}};
-  session.worker().recorder().pass_through(session.arrival(), ending, transfer, host, server_name,
-                                           state->exchange);
+  session.site().recorder().pass_through(session.arrival(), ending, transfer, host, server_name,
+                                         state->exchange);
 }
 
 /// A failure is recorded.
@@ -124,9 +124,9 @@ Task<Result<UpstreamPtr>> PassThrough::dial(const policy::Authority& authority,
   session.request_complete(unseen);
   HalfClosedStays half_closed(session);
   Abandonment& strict = session;
-  const DialRequest request{*snapshot, state->target, state->pool_key,
+  const DialRequest request{snapshot->deny_list, state->target, state->pool_key,
                             unseen ? half_closed : strict, state->upstream_address};
-  Result<UpstreamPtr> dialled = co_await dial_tcp(session.worker(), session.pause(), request);
+  Result<UpstreamPtr> dialled = co_await session.site().dialer().dial_tcp(session.pause(), request);
   if (dialled.has_value()) co_return std::move(dialled);
   const bool gone = dialled.error().fault == Fault::client_gone;
   if (gone)
@@ -137,7 +137,7 @@ Task<Result<UpstreamPtr>> PassThrough::dial(const policy::Authority& authority,
 }
 
 Task<void> PassThrough::relay_sni_only() {
-  Worker& worker = session.worker();
+  Site& site = session.site();
   Result<UpstreamPtr> dialled = co_await dial(state->exchange.authority, kPort);
   if (dialled.has_error()) co_return;
   RelayFlow up, down;
@@ -159,7 +159,7 @@ Task<void> PassThrough::relay_sni_only() {
     record_once();
     return session.recorded();
   };
-  ended = co_await relay(session.pause(), worker.buffers(), up, down, rules);
+  ended = co_await relay(session.pause(), site.buffers(), up, down, rules);
   if (!ended.problem.empty()) debug("sni passthrough error", ended.problem);
   record_once();
 }
@@ -168,7 +168,7 @@ Task<void> PassThrough::relay_sni_only() {
 Task<void> PassThrough::relay_unseen(const policy::Authority& authority,
                                      std::uint16_t port,
                                      HelloGate* gate) {
-  Worker& worker = session.worker();
+  Site& site = session.site();
   Result<UpstreamPtr> dialled = co_await dial(authority, port);
   if (dialled.has_error()) {
     session.close_gently();
@@ -197,7 +197,7 @@ Task<void> PassThrough::relay_unseen(const policy::Authority& authority,
     if (!in_judgement) end(Action::allow, 200, {});
     return session.recorded();
   };
-  const RelayEnd ended = co_await relay(session.pause(), worker.buffers(), up, down, rules);
+  const RelayEnd ended = co_await relay(session.pause(), site.buffers(), up, down, rules);
   if (gate != nullptr && !gate->refusal().empty()) {
     state->exchange.rejected_by = "protocol";
     end(Action::reject, 400, gate->refusal());
@@ -232,7 +232,7 @@ Task<void> pass_tunnel_through(ClientSession& session) {
 }
 
 Task<bool> pass_through_by_name(ClientSession& session) {
-  if (session.worker().snapshot()->pass_through.empty()) co_return false;
+  if (session.site().snapshot()->pass_through.empty()) co_return false;
   PassThrough pass(session, transforms::Mode::passthrough);
   const bool hello = co_await pass.read_hello();
   if (!hello || !pass.take_name()) co_return false;

@@ -5,8 +5,8 @@
 
 #include "proxy/client/http_session.h"
 #include "proxy/exchange/request_state.h"
-#include "proxy/run/services.h"
-#include "proxy/run/worker.h"
+#include "proxy/exchange/services.h"
+#include "proxy/exchange/site.h"
 
 namespace iron::proxy {
 namespace {
@@ -84,7 +84,7 @@ std::string socks_reply(std::uint8_t code) {
 namespace {
 
 void log_error(ClientSession& session, std::string_view error) {
-  session.worker().services().log.write(Level::debug, "tunnel socks5 error", {{"error", error}});
+  session.site().log().write(Level::debug, "tunnel socks5 error", {{"error", error}});
 }
 
 Task<bool> greet(ClientSession& session) {
@@ -123,14 +123,14 @@ Task<bool> open_target(ClientSession& session, const SocksRequest& request) {
   std::string target = request.is_ipv6 ? "[" + request.host + "]" : request.host;
   const std::string host_text = target;
   target += ":" + std::to_string(request.port);
-  Log& log = session.worker().services().log;
+  Log& log = session.site().log();
   if (log.enabled(Level::debug)) {
     log.write(Level::debug, "tunnel SOCKS5 CONNECT", {{"target", target}});
   }
   auto authority = policy::Authority::parse(host_text);
   if (!authority || request.port == 0) authority = policy::Authority{};
   authority->port = request.port;
-  RequestStatePtr state = session.worker().take_request_state();
+  RequestStatePtr state = session.site().take_request_state();
   TunnelVerdict verdict = check_tunnel(session, state->exchange, *authority, target);
   state.reset();
   // A host that is no host is judged as the empty one. Nothing is dialled for the tunnel itself:
@@ -149,10 +149,10 @@ Task<bool> open_target(ClientSession& session, const SocksRequest& request) {
 }  // namespace
 
 Task<bool> serve_socks5(ClientSession& session) {
-  session.pause().set_timeout(session.worker().snapshot()->config.proxy.limits.handshake_timeout);
+  session.pause().set_timeout(session.site().snapshot()->config.proxy.limits.handshake_timeout);
   const bool greeted = co_await greet(session);
   if (!greeted) co_return false;
-  session.pause().set_timeout(session.worker().snapshot()->config.proxy.limits.handshake_timeout);
+  session.pause().set_timeout(session.site().snapshot()->config.proxy.limits.handshake_timeout);
   bool opened = false;
   while (true) {
     const SocksRequest request = parse_socks_request(session.input().view());

@@ -2,8 +2,8 @@
 
 #include "proxy/client/client_session.h"
 #include "proxy/client/passthrough.h"
+#include "proxy/exchange/site.h"
 #include "proxy/http/answers.h"
-#include "proxy/run/worker.h"
 
 namespace iron::proxy {
 namespace {
@@ -27,11 +27,10 @@ Task<bool> ClientSession::enter_tunnel() {
     co_await pass_tunnel_through(*this);
     co_return false;
   }
-  const std::shared_ptr<const Snapshot> snapshot = worker_.snapshot();
+  const std::shared_ptr<const Snapshot> snapshot = site_.snapshot();
   const bool arrived = co_await await_bytes(snapshot->config.proxy.limits.first_byte_timeout);
   if (!arrived) {
-    worker_.services().log.write(Level::debug, "tunnel peek error",
-                                 {{"error", std::string_view("EOF")}});
+    site_.log().write(Level::debug, "tunnel peek error", {{"error", std::string_view("EOF")}});
     co_return false;
   }
   const TunnelProtocol protocol = co_await detect_protocol();
@@ -54,7 +53,7 @@ Task<bool> ClientSession::enter_tunnel() {
 Task<TunnelProtocol> ClientSession::detect_protocol() {
   TunnelProtocol protocol = tunnel_protocol(input_.view());
   if (protocol != TunnelProtocol::undecided) co_return protocol;
-  pause_.set_timeout(worker_.snapshot()->config.proxy.limits.request_head_timeout);
+  pause_.set_timeout(site_.snapshot()->config.proxy.limits.request_head_timeout);
   while (protocol == TunnelProtocol::undecided) {
     const Io read = co_await read_more(BufferPool::kSmall);
     if (pause_.expired()) {
@@ -65,7 +64,7 @@ Task<TunnelProtocol> ClientSession::detect_protocol() {
       co_return TunnelProtocol::undecided;
     }
     if (read != Io::ok) {
-      if (given_up(pause_)) co_return TunnelProtocol::undecided;
+      if (pause_.given_up()) co_return TunnelProtocol::undecided;
       protocol = TunnelProtocol::http;
     } else {
       protocol = tunnel_protocol(input_.view());
@@ -78,7 +77,7 @@ Task<TunnelProtocol> ClientSession::detect_protocol() {
 /// No answer would be understood: the end of the connection is all that the client is told.
 void ClientSession::refuse_protocol() {
   note_request();
-  Log& log = worker_.services().log;
+  Log& log = site_.log();
   if (log.enabled(Level::debug)) {
     static constexpr char kHex[] = "0123456789abcdef";
     const auto byte = static_cast<unsigned char>(input_.view().front());
@@ -95,13 +94,13 @@ void ClientSession::refuse_protocol() {
 /// A tunnel that was opened for nothing: a client that gave up, or one that waits for the server to
 /// speak first.
 void ClientSession::report_unused_tunnel() {
-  if (tunnel_ == nullptr || tunnel_->used || worker_.draining() || worker_.cut()) return;
-  const SteadyTime now = std::chrono::steady_clock::now();
-  if (!worker_.services().unused_tunnels.admit(now)) return;
-  worker_.services().log.write(Level::info, "tunnel closed without a request",
-                               {{"host", tunnel_->target},
-                                {"remote_addr", remote_address_},
-                                {"duration_ms", now - tunnel_->opened}});
+  if (tunnel_ == nullptr || tunnel_->used || site_.loop().draining() || site_.loop().cut()) return;
+  const SteadyTime now = site_.loop().now();
+  if (!site_.services().unused_tunnels.admit(now)) return;
+  site_.log().write(Level::info, "tunnel closed without a request",
+                    {{"host", tunnel_->target},
+                     {"remote_addr", remote_address_},
+                     {"duration_ms", now - tunnel_->opened}});
 }
 
 }  // namespace iron::proxy

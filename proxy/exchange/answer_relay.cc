@@ -4,7 +4,7 @@
 #include <charconv>
 #include <optional>
 
-#include "proxy/run/worker.h"
+#include "proxy/exchange/site.h"
 #include "tls/error_text.h"
 
 namespace iron::proxy {
@@ -102,7 +102,7 @@ AnswerRelay::AnswerRelay(ClientSession& session,
   plan(framing);
   write_head();
   const bool may_cut = client_.scrub != nullptr && client_.scrub->may_cut();
-  if (may_cut) withhold_until_ = std::chrono::steady_clock::now() + kWithhold;
+  if (may_cut) withhold_until_ = session_.site().loop().now() + kWithhold;
 }
 
 AnswerRelay::~AnswerRelay() = default;
@@ -119,7 +119,7 @@ AnswerRelay::Step AnswerRelay::advance(std::size_t& moved) {
     if (finished() && !std::exchange(told_ready_, true)) return Step::last_bytes_ready;
   }
   const SteadyTime begins = withheld_until();
-  if (begins == SteadyTime::max() || std::chrono::steady_clock::now() >= begins) {
+  if (begins == SteadyTime::max() || session_.site().loop().now() >= begins) {
     begun_ = true;
     const Step written = write_step(moved);
     if (written != Step::moved) return written;
@@ -284,8 +284,8 @@ AnswerRelay::Step AnswerRelay::read_step(std::size_t& moved) {
     return Step::blocked_upstream;
   }
   if (!input.held()) {
-    input = session_.worker().buffers().take(bytes_ >= BufferPool::kSmall ? BufferPool::kLarge
-                                                                          : BufferPool::kSmall);
+    input = session_.site().buffers().take(bytes_ >= BufferPool::kSmall ? BufferPool::kLarge
+                                                                        : BufferPool::kSmall);
     if (client_.sensitive) input.set_sensitive();
   }
   input.compact();

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "proxy/exchange/site.h"
 #include "proxy/http/answers.h"
-#include "proxy/run/worker.h"
 
 namespace iron::proxy {
 
@@ -118,7 +118,7 @@ bool Delivery::sleep_is_due() {
 void Delivery::woken() {
   Pause& pause = session_.pause();
   const bool expired = pause.expired();
-  if (session_.worker().cut()) {
+  if (session_.site().loop().cut()) {
     relay_.cut("shutting down");
   } else if (expired && now() >= silence_.deadline(up_, down_)) {
     silent_ = true;

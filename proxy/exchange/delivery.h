@@ -39,7 +39,7 @@ class Delivery {
   void upload_broke(std::string_view problem, Fault fault);
   bool sleep_is_due();
   void woken();
-  SteadyTime now() const { return std::chrono::steady_clock::now(); }
+  SteadyTime now() const { return session_.site().loop().now(); }
 
   ClientSession& session_;
   UpstreamConnection& upstream_;

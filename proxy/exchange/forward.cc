@@ -4,8 +4,8 @@
 #include "proxy/exchange/answer_relay.h"
 #include "proxy/exchange/delivery.h"
 #include "proxy/exchange/request_handler.h"
+#include "proxy/exchange/site.h"
 #include "proxy/http/connection_login.h"
-#include "proxy/run/worker.h"
 
 namespace iron::proxy {
 namespace {
@@ -31,20 +31,23 @@ bool RequestHandler::repeatable() const {
 
 Task<Result<UpstreamPtr>> RequestHandler::acquire(Source source) {
   UpstreamPool::make_key(state_->target, state_->pool_key);
-  if (UpstreamPtr own = session_.own_upstreams().take(state_->pool_key, snapshot_)) {
-    state_->upstream_address = own->address;
-    co_return std::move(own);
+  if (!session_.own_upstreams().empty()) {
+    UpstreamPtr own = session_.own_upstreams().take(state_->pool_key, snapshot_);
+    if (own) {
+      state_->upstream_address = own->address;
+      co_return std::move(own);
+    }
   }
   if (source == Source::pool_or_dial) {
-    UpstreamPtr pooled = worker_.pool().take(state_->pool_key, !repeatable());
+    UpstreamPtr pooled = site_.pool().take(state_->pool_key, !repeatable());
     if (pooled) {
       state_->upstream_address = pooled->address;
       co_return std::move(pooled);
     }
   }
-  const DialRequest request{*snapshot_, state_->target, state_->pool_key, session_,
+  const DialRequest request{snapshot_->deny_list, state_->target, state_->pool_key, session_,
                             state_->upstream_address};
-  auto dialled = co_await dial(worker_, pause(), request);
+  auto dialled = co_await site_.dialer().dial(pause(), request);
   co_return std::move(dialled);
 }
 
@@ -147,7 +150,7 @@ Task<bool> RequestHandler::forward() {
         co_await answer_failure(fail(std::string(kMalformedRequest), Fault::bad_request));
     co_return keep;
   }
-  const auto began = std::chrono::steady_clock::now();
+  const auto began = site_.loop().now();
   for (const Source source : {Source::pool_or_dial, Source::dial}) {
     Result<UpstreamPtr> upstream = co_await acquire(source);
     if (upstream.has_error()) {
@@ -158,7 +161,7 @@ Task<bool> RequestHandler::forward() {
     Upload upload(session_, body_, request_bytes_);
     const Result<void> done = co_await exchange_heads(**upstream, upload, reply);
     if (done.has_value()) {
-      upstream_ns_ = (std::chrono::steady_clock::now() - began).count();
+      upstream_ns_ = (site_.loop().now() - began).count();
       const bool keep = co_await deliver(std::move(*upstream), upload, reply);
       co_return keep;
     }
@@ -178,7 +181,7 @@ void RequestHandler::release(UpstreamPtr upstream) {
   if (upstream->belongs_to_client()) {
     session_.own_upstreams().keep(std::move(upstream), snapshot_);
   } else {
-    worker_.pool().put(std::move(upstream));
+    site_.pool().put(std::move(upstream));
   }
 }
 
@@ -268,8 +271,8 @@ void RequestHandler::record_cut(const AnswerRelay& relay, const Delivery& delive
       by_client && delivery.left_at_rest() && may_be_silent(state_->response.headers);
   if (!at_rest) {
     const std::string id = record_id_text(record_id());
-    worker_.services().log.write(Level::warn, "response body copy error",
-                                 {{"error", relay.problem()}, {"host", host_text_}, {"id", id}});
+    site_.log().write(Level::warn, "response body copy error",
+                      {{"error", relay.problem()}, {"host", host_text_}, {"id", id}});
   }
   response_bytes_ = relay.bytes();
   const bool says_why = delivery.silent() || delivery.fault() == Fault::bad_request;

@@ -1,15 +1,11 @@
 #include "proxy/exchange/request_handler.h"
-#include "proxy/run/worker.h"
+#include "proxy/exchange/site.h"
 
 namespace iron::proxy {
 namespace {
 
 constexpr std::size_t kDrainBytes = 256 * 1024;
 constexpr auto kDrainTime = std::chrono::seconds(5);
-
-std::int64_t nanoseconds_since(SteadyTime begin) {
-  return std::chrono::nanoseconds(std::chrono::steady_clock::now() - begin).count();
-}
 
 }  // namespace
 
@@ -25,8 +21,8 @@ AnswerContext RequestHandler::answer_context(bool close) const {
 }
 
 bool RequestHandler::wants_close() const {
-  return !hop_by_hop_.persistent(state_->exchange.request.minor_version) || worker_.draining() ||
-         session_.client_state() != ClientSession::ClientState::present;
+  return !hop_by_hop_.persistent(state_->exchange.request.minor_version) ||
+         site_.loop().draining() || session_.client_state() != ClientSession::ClientState::present;
 }
 
 /// An answer comes before the rest of the body: whether that rest is too much to read, or nobody
@@ -71,7 +67,7 @@ Task<bool> RequestHandler::deny(std::string_view rejected_by) {
 }
 
 Task<bool> RequestHandler::answer_failure(Error error) {
-  const bool cut = worker_.cut();
+  const bool cut = site_.loop().cut();
   if (error.fault == Fault::client_gone || cut) {
     write_record(Action::client_cancel, 200, {});
     session_.client().stream().reset_on_close();
@@ -145,19 +141,20 @@ Task<bool> RequestHandler::finish_request_body(bool must_close) {
 }
 
 std::uint64_t RequestHandler::record_id() {
-  if (record_id_ == 0) record_id_ = worker_.recorder().take_id();
+  if (record_id_ == 0) record_id_ = site_.recorder().take_id();
   return record_id_;
 }
 
 void RequestHandler::write_record(Action action, int status, std::string_view error) {
-  const Ending ending{action, status, error, nanoseconds_since(began_), record_id()};
+  const Ending ending{action, status, error,
+                      std::chrono::nanoseconds(site_.loop().now() - began_).count(), record_id()};
   const Transfer transfer{request_bytes_, response_bytes_, state_->upstream_address, upstream_ns_};
-  worker_.recorder().request(session_.arrival(), ending, transfer, host_text_, exchange());
+  site_.recorder().request(session_.arrival(), ending, transfer, host_text_, exchange());
 }
 
 void RequestHandler::record_refusal(std::string_view path, std::string_view error, int status) {
-  session_.record_refusal(
-      {host_text_, exchange().request.method, path, error, status, nanoseconds_since(began_)});
+  session_.record_refusal({host_text_, exchange().request.method, path, error, status,
+                           std::chrono::nanoseconds(site_.loop().now() - began_).count()});
 }
 
 }  // namespace iron::proxy

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "policy/match/path.h"
+#include "proxy/exchange/site.h"
 #include "proxy/net/silence.h"
-#include "proxy/run/worker.h"
 #include "transforms/rewrite.h"
 
 namespace iron::proxy {
@@ -21,17 +21,17 @@ RequestHandler::RequestHandler(ClientSession& session,
                                Buffer head,
                                const RequestChecks& checks)
     : session_(session),
-      worker_(session.worker()),
+      site_(session.site()),
       state_(std::move(state)),
       head_(std::move(head)),
-      snapshot_(worker_.snapshot()),
+      snapshot_(site_.snapshot()),
       framing_(checks.framing),
       body_(checks.framing),
-      body_share_(worker_.services().body_budget),
+      body_share_(site_.services().body_budget),
       host_text_(checks.host != nullptr ? checks.host->value : std::string_view()),
       expects_continue_(checks.expects_continue && state_->exchange.request.minor_version == 1 &&
                         checks.framing.kind != BodyFraming::Kind::none),
-      began_(std::chrono::steady_clock::now()) {}
+      began_(site_.loop().now()) {}
 
 RequestHandler::~RequestHandler() { session_.set_body(nullptr); }
 
@@ -116,8 +116,8 @@ std::string_view RequestHandler::refusal_before_policy() {
   if (ex.authority.host.empty()) return "missing Host header";
   if (ex.refuses_dot_segments(dot_segments())) return "path contains dot segments";
   if (session_.over_tls() && ex.authority.host != session_.client().stream().server_name()) {
-    worker_.services().log.write(Level::warn, "SNI/Host mismatch",
-                                 {{"sni", session_.client().stream().sni()}, {"host", host_text_}});
+    site_.log().write(Level::warn, "SNI/Host mismatch",
+                      {{"sni", session_.client().stream().sni()}, {"host", host_text_}});
     return "SNI and Host header mismatch";
   }
   return {};
@@ -209,7 +209,7 @@ Task<Result<void>> RequestHandler::load_body(transforms::BodyNeed need) {
   const policy::Duration patience = need.whole ? limits.stall_timeout : limits.quiet_timeout;
   const bool continued = co_await send_continue();
   if (!continued) co_return fail("client gone", Fault::client_gone);
-  if (!loaded_body_.held()) loaded_body_ = worker_.buffers().take(BufferPool::kSmall);
+  if (!loaded_body_.held()) loaded_body_ = site_.buffers().take(BufferPool::kSmall);
   while (!body_.done() && !exchange().body.failed && loaded_body_.size() < wanted) {
     Buffer& input = session_.input();
     if (input.empty()) {

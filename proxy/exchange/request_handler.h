@@ -9,13 +9,13 @@
 #include "proxy/exchange/answer_scrub.h"
 #include "proxy/exchange/request_state.h"
 #include "proxy/exchange/round_trip.h"
+#include "proxy/exchange/services.h"
 #include "proxy/exchange/upload.h"
 #include "proxy/http/answers.h"
 #include "proxy/http/header_rules.h"
 #include "proxy/http/max_forwards.h"
 #include "proxy/http1/body_reader.h"
 #include "proxy/net/upstream_pool.h"
-#include "proxy/run/services.h"
 
 namespace iron::proxy {
 
@@ -91,7 +91,7 @@ class RequestHandler {
   Task<void> relay_websocket(UpstreamPtr upstream, Reply& reply);
 
   ClientSession& session_;
-  Worker& worker_;
+  Site& site_;
   RequestStatePtr state_;
   Buffer head_;
   std::shared_ptr<const Snapshot> snapshot_;

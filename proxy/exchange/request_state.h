@@ -10,7 +10,7 @@
 
 namespace iron::proxy {
 
-class Worker;
+class Site;
 
 /// What one request needs beyond its buffers; pooled per worker so that a steady request allocates
 /// nothing.
@@ -36,7 +36,7 @@ struct RequestState {
 
 /// Gives the state back to its worker's pool.
 struct RequestStateReturn {
-  Worker* worker = nullptr;
+  Site* site = nullptr;
   void operator()(RequestState* state) const;
 };
 using RequestStatePtr = std::unique_ptr<RequestState, RequestStateReturn>;

@@ -8,11 +8,11 @@
 #include <cstring>
 #include <optional>
 
+#include "proxy/exchange/site.h"
 #include "proxy/http/answers.h"
 #include "proxy/http/header_rules.h"
-#include "proxy/net/listener.h"
+#include "proxy/net/bound_socket.h"
 #include "proxy/net/silence.h"
-#include "proxy/run/worker.h"
 #include "tls/error_text.h"
 
 namespace iron::proxy {
@@ -44,7 +44,7 @@ RoundTrip::Step RoundTrip::fail_with(std::string text, Fault fault) {
 }
 
 Task<Result<void>> RoundTrip::run() {
-  since_ = std::chrono::steady_clock::now();
+  since_ = session_.site().loop().now();
   while (true) {
     Step step = upload_step();
     if (step != Step::failed) {
@@ -55,7 +55,7 @@ Task<Result<void>> RoundTrip::run() {
     if (step == Step::moved && turn_.over()) {
       turn_.begin();
       co_await session_.pause().pass_turn();
-      if (session_.worker().cut()) co_return fail("shutting down", Fault::client_gone);
+      if (session_.site().loop().cut()) co_return fail("shutting down", Fault::client_gone);
     }
     if (step == Step::blocked) step = co_await sleep();
     if (step == Step::failed) co_return std::move(error_);
@@ -84,7 +84,7 @@ RoundTrip::Step RoundTrip::upload_step() {
     case Upload::Step::turn_over:
       break;
   }
-  if (moved > 0 || upload_.finished()) since_ = std::chrono::steady_clock::now();
+  if (moved > 0 || upload_.finished()) since_ = session_.site().loop().now();
   turn_.moved(moved);
   return step == Upload::Step::turn_over ? Step::moved : Step::blocked;
 }
@@ -95,7 +95,7 @@ RoundTrip::Step RoundTrip::read_step() {
     upstream_.connection.arm_read();
     return Step::blocked;
   }
-  if (!input.held()) input = session_.worker().buffers().take(BufferPool::kSmall);
+  if (!input.held()) input = session_.site().buffers().take(BufferPool::kSmall);
   if (rules_.sensitive) input.set_sensitive();
   const IoResult got = upstream_.connection.read(input.space());
   switch (got.status) {
@@ -103,7 +103,7 @@ RoundTrip::Step RoundTrip::read_step() {
       input.fill(got.size);
       turn_.moved(got.size);
       reply_.first_byte = true;
-      if (!upload_.finished()) since_ = std::chrono::steady_clock::now();
+      if (!upload_.finished()) since_ = session_.site().loop().now();
       return parse_step();
     case Io::eof:
       return fail_with(reply_.first_byte ? "unexpected EOF" : "EOF");
@@ -184,7 +184,7 @@ Task<RoundTrip::Step> RoundTrip::sleep() {
   pause.set_deadline(deadline());
   turn_.begin();
   co_await pause;
-  if (session_.worker().cut()) co_return fail_with("shutting down", Fault::client_gone);
+  if (session_.site().loop().cut()) co_return fail_with("shutting down", Fault::client_gone);
   if (!pause.expired()) co_return Step::moved;
   if (upload_.awaiting_client()) {
     co_return fail_with(silence_text("no byte from client", rules_.quiet_timeout, "quiet_timeout"),

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cstring>
 
-#include "proxy/run/worker.h"
+#include "proxy/exchange/site.h"
 
 namespace iron::proxy {
 namespace {
@@ -30,11 +30,11 @@ void Upload::release_scratch() {
   if (!scratch_) return;
   scratch_->wipe(scratch_used_);
   scratch_used_ = 0;
-  session_.worker().return_scratch(std::move(scratch_));
+  session_.site().return_scratch(std::move(scratch_));
 }
 
 char* Upload::head_space(std::size_t bound) {
-  scratch_ = session_.worker().take_scratch();
+  scratch_ = session_.site().take_scratch();
   if (scratch_->size() < bound) scratch_ = std::make_unique<SecretBuffer>(bound);
   return scratch_->data();
 }
@@ -131,9 +131,9 @@ bool Upload::read_client(Step& step, std::size_t& moved) {
   const std::size_t wanted =
       body_.remaining() > BufferPool::kSmall ? BufferPool::kLarge : BufferPool::kSmall;
   if (!input.held()) {
-    input = session_.worker().buffers().take(wanted);
+    input = session_.site().buffers().take(wanted);
   } else if (input.empty() && input.capacity() < wanted) {
-    input = session_.worker().buffers().take(wanted);
+    input = session_.site().buffers().take(wanted);
   }
   step = Step::blocked_client;
   while (!input.space().empty()) {
@@ -168,7 +168,7 @@ bool Upload::next_streamed(Step& step, std::size_t& moved) {
 bool Upload::next_chunk(Step& step, std::size_t& moved) {
   step = Step::finished;
   if (last_chunk_written_) return false;
-  if (!chunk_.held()) chunk_ = session_.worker().buffers().take(BufferPool::kLarge);
+  if (!chunk_.held()) chunk_ = session_.site().buffers().take(BufferPool::kLarge);
   chunk_.clear();
   // The size is written in front of the data once it is known.
   char* const block = chunk_.space().data();

@@ -1,6 +1,6 @@
 #include "proxy/exchange/request_handler.h"
+#include "proxy/exchange/site.h"
 #include "proxy/net/relay.h"
-#include "proxy/run/worker.h"
 
 namespace iron::proxy {
 namespace {
@@ -20,12 +20,12 @@ bool accepts(const Response& response, const Request& request) {
 /// Dials a connection of its own; the pipe opens only after a proper 101. Everything else is an
 /// ordinary answer.
 Task<bool> RequestHandler::upgrade() {
-  const auto acquiring = std::chrono::steady_clock::now();
+  const auto acquiring = site_.loop().now();
   Result<UpstreamPtr> upstream = co_await acquire(Source::dial);
   if (upstream.has_error()) {
     if (upstream.error().fault != Fault::client_gone) {
-      worker_.services().log.write(Level::error, "websocket upstream dial failed",
-                                   {{"host", host_text_}, {"error", upstream.error().text}});
+      site_.log().write(Level::error, "websocket upstream dial failed",
+                        {{"host", host_text_}, {"error", upstream.error().text}});
     }
     const bool keep = co_await answer_failure(upstream.error());
     co_return keep;
@@ -38,7 +38,7 @@ Task<bool> RequestHandler::upgrade() {
     const bool keep = co_await answer_failure(done.error());
     co_return keep;
   }
-  upstream_ns_ = (std::chrono::steady_clock::now() - acquiring).count();
+  upstream_ns_ = (site_.loop().now() - acquiring).count();
   if (state_->response.status != 101) {
     const bool keep = co_await deliver(std::move(*upstream), upload, reply);
     co_return keep;
@@ -90,9 +90,8 @@ Task<void> RequestHandler::relay_websocket(UpstreamPtr upstream, Reply& reply) {
     if (std::exchange(recorded, true)) return;
     request_bytes_ = up.bytes;
     response_bytes_ = down.bytes;
-    if (worker_.services().log.enabled(Level::debug)) {
-      worker_.services().log.write(Level::debug, "websocket connection closed",
-                                   {{"host", host_text_}});
+    if (site_.log().enabled(Level::debug)) {
+      site_.log().write(Level::debug, "websocket connection closed", {{"host", host_text_}});
     }
     write_record(Action::allow, 101, ended.silent ? std::string_view(ended.problem) : "");
   };
@@ -100,7 +99,7 @@ Task<void> RequestHandler::relay_websocket(UpstreamPtr upstream, Reply& reply) {
     record();
     return session_.recorded();
   };
-  if (sent) ended = co_await relay(pause(), worker_.buffers(), up, down, rules);
+  if (sent) ended = co_await relay(pause(), site_.buffers(), up, down, rules);
   record();
 }
 

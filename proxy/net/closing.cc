@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "proxy/client/client_session.h"
-#include "proxy/run/worker.h"
+#include "proxy/net/connection.h"
+#include "proxy/wait/event_loop.h"
 
 namespace iron::proxy {
 namespace {
@@ -36,7 +36,7 @@ void ClosesUnderWay::set_limit(std::int64_t max_connections) {
 
 ClosesUnderWay::Place::Place(ClosesUnderWay& closes, Pause& pause)
     : closes_(closes), close_(std::make_shared<Close>()) {
-  close_->worker = &pause.worker();
+  close_->loop = &pause.loop();
   close_->pause = &pause;
   std::shared_ptr<Close> oldest;
   {
@@ -47,7 +47,7 @@ ClosesUnderWay::Place::Place(ClosesUnderWay& closes, Pause& pause)
     closes_.under_way_.pop_front();
     oldest->cut = true;
   }
-  oldest->worker->post([oldest] {
+  oldest->loop->post([oldest] {
     if (oldest->pause != nullptr) oldest->pause->wake();
   });
 }
@@ -58,17 +58,20 @@ ClosesUnderWay::Place::~Place() {
   if (!close_->cut) closes_.under_way_.erase(at_);
 }
 
-Task<void> linger(Connection& client, Pause& pause, CloseClock::After after) {
-  Worker& worker = pause.worker();
-  ClosesUnderWay::Place place(worker.services().closes, pause);
-  CloseClock clock(after, std::chrono::steady_clock::now());
+Task<void> linger(Connection& client,
+                  Pause& pause,
+                  CloseClock::After after,
+                  ClosesUnderWay& closes) {
+  EventLoop& loop = pause.loop();
+  ClosesUnderWay::Place place(closes, pause);
+  CloseClock clock(after, loop.now());
   Turn turn;
   bool told = false;
-  while (!worker.cut() && !place.cut()) {
+  while (!loop.cut() && !place.cut()) {
     if (!told) told = client.finish_writing() == Io::ok;
     const IoResult got = client.discard();
     if (got.status == Io::eof || got.status == Io::error) co_return;
-    const SteadyTime now = std::chrono::steady_clock::now();
+    const SteadyTime now = loop.now();
     if (got.status == Io::ok) clock.received(now);
     if (clock.over(now, told && client.stream().all_acknowledged())) co_return;
     turn.moved(got.size);
@@ -81,16 +84,6 @@ Task<void> linger(Connection& client, Pause& pause, CloseClock::After after) {
       co_await pause;
     }
   }
-}
-
-/// The close of a session, once all that served its last request is gone.
-Task<void> ClientSession::close_after_answer(CloseClock::After after) {
-  co_await recorded_;
-  input_.release();
-  input_share_.reset();
-  pause_.clear_deadline();
-  pause_.yield_to_drain(false);
-  co_await linger(client_, pause_, after);
 }
 
 }  // namespace iron::proxy

@@ -35,16 +35,12 @@ class CloseClock {
   bool acknowledged_ = false;
 };
 
-/// Ends our side of `client` and throws away what it still sends, so that no reset overtakes the
-/// last answer; within the bounds of CloseClock and ClosesUnderWay. Holds no memory.
-Task<void> linger(Connection& client, Pause& pause, CloseClock::After after);
-
 /// The closes under way of all workers: at most a tenth of `proxy.limits.max_connections`. Beyond
 /// it the oldest is cut. Thread safe; the lock is taken once a close, never for a request.
 class ClosesUnderWay {
   struct Close {
-    Worker* worker = nullptr;
-    Pause* pause = nullptr;  ///< touched on its worker's thread alone
+    EventLoop* loop = nullptr;
+    Pause* pause = nullptr;  ///< touched on its loop's thread alone
     std::atomic<bool> cut{false};
   };
   using List = std::list<std::shared_ptr<Close>>;
@@ -52,7 +48,7 @@ class ClosesUnderWay {
  public:
   void set_limit(std::int64_t max_connections);
 
-  /// One close, from its begin to its end, on the worker of `pause`.
+  /// One close, from its begin to its end, on the loop of `pause`.
   class Place {
    public:
     Place(ClosesUnderWay& closes, Pause& pause);
@@ -73,5 +69,12 @@ class ClosesUnderWay {
   List under_way_;  ///< oldest first, without those that were cut
   std::size_t limit_ = 1000;
 };
+
+/// Ends our side of `client` and throws away what it still sends, so that no reset overtakes the
+/// last answer; within the bounds of CloseClock and ClosesUnderWay. Holds no memory.
+Task<void> linger(Connection& client,
+                  Pause& pause,
+                  CloseClock::After after,
+                  ClosesUnderWay& closes);
 
 }  // namespace iron::proxy

@@ -1,13 +1,13 @@
 #include "proxy/net/connection.h"
 
-#include <memory>
+#include <optional>
 
-#include "proxy/run/worker.h"
+#include "proxy/wait/later.h"
 
 namespace iron::proxy {
 
-Connection::Connection(Worker& worker, int descriptor)
-    : stream_(descriptor), watch_(worker.context(), descriptor) {}
+Connection::Connection(EventLoop& loop, int descriptor)
+    : stream_(descriptor), watch_(loop, descriptor) {}
 
 IoResult Connection::settle(IoResult result) {
   if (result.status == Io::want_read) watch_.arm_read();
@@ -41,18 +41,13 @@ IoResult Connection::handshake() {
   return result;
 }
 
-bool given_up(const Pause& pause) {
-  const Worker& worker = pause.worker();
-  return pause.expired() || worker.cut() || (pause.yields_to_drain() && worker.draining());
-}
-
 Task<IoResult> read_some(Connection& connection, Pause& pause, std::span<char> into) {
   while (true) {
     const IoResult result = connection.read(into);
     if (result.status != Io::want_read && result.status != Io::want_write) co_return result;
-    if (given_up(pause)) co_return IoResult{Io::error};
+    if (pause.given_up()) co_return IoResult{Io::error};
     co_await pause;
-    if (given_up(pause)) co_return IoResult{Io::error};
+    if (pause.given_up()) co_return IoResult{Io::error};
   }
 }
 
@@ -71,7 +66,7 @@ Task<bool> write_all(Connection& connection,
     if (result.status != Io::want_write && result.status != Io::want_read) co_return false;
     if (!std::exchange(waited, true)) pause.set_timeout(stall);
     co_await pause;
-    if (given_up(pause)) co_return false;
+    if (pause.given_up()) co_return false;
   }
   if (waited) pause.clear_deadline();
   co_return true;
@@ -79,38 +74,18 @@ Task<bool> write_all(Connection& connection,
 
 namespace {
 
-/// Carries a leaf from a minting thread to the worker; the session may be gone by then.
-struct LeafSlot {
-  Pause* pause = nullptr;
-  bool done = false;
-  Result<tls::LeafStore::LeafPtr> leaf = tls::LeafStore::LeafPtr();
-};
-
-struct SlotGuard {
-  std::shared_ptr<LeafSlot> slot;
-  ~SlotGuard() { slot->pause = nullptr; }
-};
+using MintedLeaf = Result<tls::LeafStore::LeafPtr>;
 
 Task<bool> await_leaf(Connection& connection, Pause& pause, tls::LeafStore& store) {
-  SlotGuard guard{std::make_shared<LeafSlot>()};
-  guard.slot->pause = &pause;
-  Worker& worker = pause.worker();
-  store.request(connection.stream().server_name(),
-                [slot = guard.slot, &worker](Result<tls::LeafStore::LeafPtr> leaf) {
-                  worker.post([slot, leaf = std::move(leaf)]() mutable {
-                    slot->leaf = std::move(leaf);
-                    slot->done = true;
-                    if (slot->pause != nullptr) slot->pause->wake();
-                  });
-                });
-  while (!guard.slot->done) {
-    co_await pause;
-    if (given_up(pause)) co_return false;
-  }
-  if (guard.slot->leaf.has_error()) {
-    connection.stream().refuse_leaf(guard.slot->leaf.error().text);
+  Later<MintedLeaf> minted(pause);
+  store.request(connection.stream().server_name(), minted.promise());
+  const auto given_up = [&pause] { return pause.given_up(); };
+  const std::optional<MintedLeaf> leaf = co_await await(minted, pause, given_up);
+  if (!leaf) co_return false;
+  if (leaf->has_error()) {
+    connection.stream().refuse_leaf(leaf->error().text);
   } else {
-    connection.stream().set_leaf(*guard.slot->leaf);
+    connection.stream().set_leaf(**leaf);
   }
   co_return true;
 }
@@ -127,7 +102,7 @@ Task<Io> finish_handshake(Connection& connection, Pause& pause, tls::LeafStore* 
     }
     if (result.status != Io::want_read && result.status != Io::want_write) co_return result.status;
     co_await pause;
-    if (given_up(pause)) co_return Io::error;
+    if (pause.given_up()) co_return Io::error;
   }
 }
 

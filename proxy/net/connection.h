@@ -14,7 +14,7 @@ using tls::IoResult;
 /// A stream with its readiness: what sessions read from and write to.
 class Connection {
  public:
-  Connection(Worker& worker, int descriptor);
+  Connection(EventLoop& loop, int descriptor);
 
   tls::Stream& stream() { return stream_; }
   const tls::Stream& stream() const { return stream_; }
@@ -49,17 +49,15 @@ class Connection {
   bool fresh_ = false;
 };
 
-/// Whether the sleeper must give up: its deadline passed, the drain is over, or has begun for one
-/// that yields to it.
-bool given_up(const Pause& pause);
-/// Reads at least one byte, sleeping as needed. Io::error also when given_up().
+/// Reads at least one byte, sleeping as needed. Io::error also when the pause has given_up().
 Task<IoResult> read_some(Connection& connection, Pause& pause, std::span<char> into);
 /// Writes everything; each stretch without progress may last `stall`. Leaves no deadline behind.
 Task<bool> write_all(Connection& connection,
                      Pause& pause,
                      std::string_view bytes,
                      std::chrono::nanoseconds stall);
-/// Runs a TLS handshake; mints the leaf on the server side. Io::error also when given_up().
+/// Runs a TLS handshake; mints the leaf on the server side. Io::error also when the pause has
+/// given_up().
 Task<Io> finish_handshake(Connection& connection, Pause& pause, tls::LeafStore* store);
 
 }  // namespace iron::proxy

@@ -8,15 +8,14 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cstring>
 #include <memory>
 #include <optional>
 #include <utility>
 
+#include "proxy/net/errno_text.h"
 #include "proxy/net/keep_alive.h"
-#include "proxy/run/services.h"
-#include "proxy/run/worker.h"
+#include "proxy/wait/event_loop.h"
 
 namespace iron::proxy {
 namespace {
@@ -28,12 +27,6 @@ constexpr auto kShortestShare = std::chrono::seconds(2);
 constexpr auto kFallbackDelay = std::chrono::milliseconds(300);
 constexpr std::size_t kAttemptsAtOnce = 4;  // of one family
 constexpr auto kHandshakeTimeout = std::chrono::seconds(10);
-
-std::string errno_text(int error) {
-  std::string text = std::strerror(error);
-  if (!text.empty()) text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
-  return text;
-}
 
 Error client_gone() { return fail("client gone", Fault::client_gone); }
 
@@ -78,11 +71,15 @@ struct Lane {
 /// The race of two lanes, one for each family, for one connection.
 class Race {
  public:
-  Race(Worker& worker, Pause& pause, const DialRequest& request)
-      : worker_(worker),
+  Race(UpstreamPool& pool,
+       const OwnAddresses& own_addresses,
+       Pause& pause,
+       const DialRequest& request)
+      : pool_(pool),
+        own_addresses_(own_addresses),
         pause_(pause),
         request_(request),
-        began_(std::chrono::steady_clock::now()) {}
+        began_(pause.loop().now()) {}
 
   /// What the lookup has found, twice if it told the families one by one: the second family joins a
   /// race that is under way (RFC 8305 section 3).
@@ -99,7 +96,7 @@ class Race {
 
   /// One round: looks at every attempt, starts what is due. The connection when one is made.
   UpstreamPtr step() {
-    const auto now = std::chrono::steady_clock::now();
+    const SteadyTime now = pause_.loop().now();
     if (!lanes_[0].started) start_next(lanes_[0], now);
     const bool fallback_due = now >= began_ + kFallbackDelay || lanes_[0].exhausted();
     if (!lanes_[1].started && !lanes_[1].addresses.empty() && fallback_due) {
@@ -171,9 +168,9 @@ class Race {
       const IpAddress& address = lane.addresses[lane.next++];
       const std::uint16_t port = request_.target.port;
       request_.address = address.text_with_port(port);
-      if (const auto hit = request_.snapshot.deny_list.check(address)) {
+      if (const auto hit = request_.deny_list.check(address)) {
         note(policy::denial_text(*hit), request_.address);
-      } else if (worker_.services().own_addresses.contains(address, port)) {
+      } else if (own_addresses_.contains(address, port)) {
         note("own listener", request_.address);
       } else {
         const auto remaining = began_ + kConnectTimeout - now;
@@ -192,8 +189,8 @@ class Race {
       return ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     };
     const int descriptor = make();
-    if (descriptor >= 0 || errno != EMFILE || worker_.pool().idle_count() == 0) return descriptor;
-    worker_.pool().drop_idle();
+    if (descriptor >= 0 || errno != EMFILE || pool_.idle_count() == 0) return descriptor;
+    pool_.drop_idle();
     return make();
   }
 
@@ -212,7 +209,7 @@ class Race {
       ::close(descriptor);
       return false;
     }
-    auto upstream = std::make_unique<UpstreamConnection>(worker_, descriptor);
+    auto upstream = std::make_unique<UpstreamConnection>(pause_.loop(), descriptor);
     upstream->address = request_.address;
     upstream->key = request_.key;
     upstream->connection.set_pause(&pause_);
@@ -221,7 +218,8 @@ class Race {
     return true;
   }
 
-  Worker& worker_;
+  UpstreamPool& pool_;
+  const OwnAddresses& own_addresses_;
   Pause& pause_;
   const DialRequest& request_;
   SteadyTime began_;
@@ -230,73 +228,44 @@ class Race {
   std::string first_error_;
 };
 
-/// Carries results from another handler; the waiting session may be gone by then.
-struct ResolveSlot {
-  Pause* pause = nullptr;
-  std::optional<LookupOutcome> outcome;  ///< the last one told and not taken
-};
+bool nobody_waits(Pause& pause, const DialRequest& request) {
+  return request.abandonment.abandoned() || pause.loop().cut();
+}
 
-struct ResolveGuard {
-  std::shared_ptr<ResolveSlot> slot = std::make_shared<ResolveSlot>();
-  ~ResolveGuard() { slot->pause = nullptr; }
-};
+}  // namespace
 
-/// The first addresses. Where they are not all, the others come by the guard's slot.
-Task<Result<LookupOutcome>> resolve(Worker& worker,
-                                    Pause& pause,
-                                    const DialRequest& request,
-                                    const ResolveGuard& guard) {
+/// The first addresses. Where they are not all, `found` gets the others.
+Task<Result<LookupOutcome>> Dialer::resolve(Pause& pause,
+                                            const DialRequest& request,
+                                            Later<LookupOutcome>& found) {
   if (request.target.literal) co_return LookupOutcome::of({*request.target.literal});
-  guard.slot->pause = &pause;
-  worker.lookups().lookup(request.target.host, [slot = guard.slot](LookupOutcome outcome) {
-    slot->outcome = std::move(outcome);
-    if (slot->pause != nullptr) slot->pause->wake();
-  });
-  while (!guard.slot->outcome) {
-    co_await pause;
-    if (request.abandonment.abandoned() || worker.cut()) co_return client_gone();
+  lookups_.lookup(request.target.host, found.teller());
+  const auto given_up = [&] { return nobody_waits(pause, request); };
+  std::optional<LookupOutcome> outcome = co_await await(found, pause, given_up);
+  if (!outcome) co_return client_gone();
+  if (outcome->status != LookupOutcome::Status::found) {
+    co_return fail("dial tcp: " + outcome->error);
   }
-  LookupOutcome outcome = *std::exchange(guard.slot->outcome, std::nullopt);
-  if (outcome.status != LookupOutcome::Status::found) co_return fail("dial tcp: " + outcome.error);
-  co_return std::move(outcome);
+  co_return *std::move(outcome);
 }
 
-struct TlsSlot {
-  Pause* pause = nullptr;
-};
-
-struct TlsGuard {
-  std::shared_ptr<TlsSlot> slot = std::make_shared<TlsSlot>();
-  ~TlsGuard() { slot->pause = nullptr; }
-};
-
-Task<Result<const tls::UpstreamContext*>> upstream_context(Worker& worker,
-                                                           Pause& pause,
-                                                           const DialRequest& request) {
-  UpstreamTls& shared = worker.services().upstream_tls;
-  if (const auto* ready = shared.get()) co_return ready;
-  TlsGuard guard;
-  guard.slot->pause = &pause;
-  auto loaded = [slot = guard.slot, &worker] {
-    worker.post([slot] {
-      if (slot->pause != nullptr) slot->pause->wake();
-    });
-  };
-  shared.load(std::move(loaded));
-  while (shared.get() == nullptr) {
-    co_await pause;
-    if (request.abandonment.abandoned() || worker.cut()) co_return client_gone();
-  }
-  co_return shared.get();
+Task<Result<const tls::UpstreamContext*>> Dialer::context(Pause& pause,
+                                                          const DialRequest& request) {
+  if (const auto* ready = tls_.get()) co_return ready;
+  Later<const tls::UpstreamContext*> loaded(pause);
+  tls_.load([this, told = loaded.promise()] { told(tls_.get()); });
+  const auto given_up = [&] { return nobody_waits(pause, request); };
+  const auto context = co_await await(loaded, pause, given_up);
+  if (!context) co_return client_gone();
+  co_return *context;
 }
 
-Task<Result<void>> secure(Worker& worker,
-                          Pause& pause,
-                          const DialRequest& request,
-                          UpstreamConnection& upstream) {
-  auto context = co_await upstream_context(worker, pause, request);
+Task<Result<void>> Dialer::secure(Pause& pause,
+                                  const DialRequest& request,
+                                  UpstreamConnection& upstream) {
+  auto context = co_await this->context(pause, request);
   if (context.has_error()) co_return context.error();
-  auto sessions = worker.pool().sessions(request.key);
+  auto sessions = pool_.sessions(request.key);
   SSL_SESSION* resume = sessions->take();
   const auto started = upstream.connection.stream().start_client(
       **context, request.target.host, request.target.literal.has_value(), resume, sessions);
@@ -310,28 +279,26 @@ Task<Result<void>> secure(Worker& worker,
       co_return fail(upstream.connection.stream().handshake_error());
     }
     co_await pause;
-    if (request.abandonment.abandoned() || worker.cut()) co_return client_gone();
+    if (nobody_waits(pause, request)) co_return client_gone();
     if (pause.expired()) co_return fail("net/http: TLS handshake timeout");
   }
   pause.clear_deadline();
   co_return Result<void>();
 }
 
-}  // namespace
-
-Task<Result<UpstreamPtr>> dial_tcp(Worker& worker, Pause& pause, const DialRequest& request) {
+Task<Result<UpstreamPtr>> Dialer::dial_tcp(Pause& pause, const DialRequest& request) {
   // Whoever has not been asked before is not watched, and could leave unseen until a lookup or a
   // connect is over.
   if (request.abandonment.abandoned()) co_return client_gone();
-  const ResolveGuard guard;
-  auto found = co_await resolve(worker, pause, request, guard);
+  Later<LookupOutcome> outcome(pause);
+  auto found = co_await resolve(pause, request, outcome);
   if (found.has_error()) co_return found.error();
   if (found->addresses.empty())
     co_return fail("dial tcp: lookup " + request.target.host + ": no such host");
-  Race race(worker, pause, request);
+  Race race(pool_, own_addresses_, pause, request);
   race.join(*found);
   while (true) {
-    if (const auto late = std::exchange(guard.slot->outcome, std::nullopt)) race.join(*late);
+    if (const auto late = outcome.take()) race.join(*late);
     UpstreamPtr connected = race.step();
     if (connected) {
       pause.clear_deadline();
@@ -343,15 +310,15 @@ Task<Result<UpstreamPtr>> dial_tcp(Worker& worker, Pause& pause, const DialReque
     }
     pause.set_deadline(race.wake_time());
     co_await pause;
-    if (request.abandonment.abandoned() || worker.cut()) co_return client_gone();
+    if (nobody_waits(pause, request)) co_return client_gone();
   }
 }
 
-Task<Result<UpstreamPtr>> dial(Worker& worker, Pause& pause, const DialRequest& request) {
-  auto connected = co_await dial_tcp(worker, pause, request);
+Task<Result<UpstreamPtr>> Dialer::dial(Pause& pause, const DialRequest& request) {
+  auto connected = co_await dial_tcp(pause, request);
   if (connected.has_error() || !request.target.tls) co_return std::move(connected);
   UpstreamConnection& upstream = **connected;
-  const auto secured = co_await secure(worker, pause, request, upstream);
+  const auto secured = co_await secure(pause, request, upstream);
   if (secured.has_error()) co_return secured.error();
   co_return std::move(connected);
 }

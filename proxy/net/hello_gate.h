@@ -17,7 +17,7 @@ class HelloGate final : public FirstBytes {
   /// `target` outlives it.
   explicit HelloGate(const policy::Authority& target) : target_(target) {}
 
-  Verdict judge(std::string_view bytes, bool ended) override;
+  Verdict judge(std::string_view bytes, bool ended, SteadyTime now) override;
   SteadyTime deadline() const override { return deadline_; }
   void expire() override { refusal_ = "client hello is not complete after 5s"; }
 

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "proxy/net/upstream_pool.h"
-#include "proxy/run/snapshot.h"
 
 namespace iron::proxy {
 
@@ -15,11 +14,12 @@ namespace iron::proxy {
 /// gets them, and they are closed with their owner. Beyond eight the oldest is closed.
 class OwnUpstreams {
  public:
+  bool empty() const { return idle_.empty(); }
   /// The one for `key`, or null. One that has ended, or that was made under another configuration
-  /// than `snapshot`, is closed.
-  UpstreamPtr take(const std::string& key, const std::shared_ptr<const Snapshot>& snapshot);
-  /// `connection`, idle now, was made under `snapshot`.
-  void keep(UpstreamPtr connection, const std::shared_ptr<const Snapshot>& snapshot);
+  /// than `configuration`, is closed.
+  UpstreamPtr take(const std::string& key, const std::shared_ptr<const void>& configuration);
+  /// `connection`, idle now, was made under `configuration`.
+  void keep(UpstreamPtr connection, const std::shared_ptr<const void>& configuration);
   /// Gives OpenSSL's record buffers back; called while the client sleeps for long.
   void free_buffers();
   std::size_t size() const { return idle_.size(); }
@@ -27,7 +27,7 @@ class OwnUpstreams {
  private:
   struct Own {
     UpstreamPtr connection;
-    std::weak_ptr<const Snapshot> snapshot;  ///< weak: an old one, and its keys, must go
+    std::weak_ptr<const void> configuration;  ///< weak: an old one, and its keys, must go
   };
   std::vector<Own> idle_;  ///< oldest first
 };

@@ -1,7 +1,7 @@
 #include "proxy/net/relay.h"
 
 #include "proxy/net/silence.h"
-#include "proxy/run/worker.h"
+#include "proxy/wait/event_loop.h"
 
 namespace iron::proxy {
 namespace {
@@ -9,10 +9,10 @@ namespace {
 enum class FlowStep { idle, moved, failed };
 
 /// Reads the beginning of a flow until it is judged.
-FirstBytes::Verdict hold(RelayFlow& flow, BufferPool& buffers) {
+FirstBytes::Verdict hold(RelayFlow& flow, BufferPool& buffers, const EventLoop& loop) {
   using Verdict = FirstBytes::Verdict;
   while (true) {
-    const Verdict verdict = flow.first_bytes->judge(flow.buffer.view(), !flow.reading);
+    const Verdict verdict = flow.first_bytes->judge(flow.buffer.view(), !flow.reading, loop.now());
     if (verdict != Verdict::wait) return verdict;
     if (!flow.from->maybe_readable()) {
       if (flow.buffer.empty()) flow.buffer.release();
@@ -33,10 +33,11 @@ FirstBytes::Verdict hold(RelayFlow& flow, BufferPool& buffers) {
 }
 
 /// Moves what can be moved in one direction now.
-FlowStep advance(RelayFlow& flow, BufferPool& buffers, bool sensitive, Turn& turn) {
+FlowStep advance(
+    RelayFlow& flow, BufferPool& buffers, const EventLoop& loop, bool sensitive, Turn& turn) {
   FlowStep step = FlowStep::idle;
   if (flow.first_bytes != nullptr) {
-    const FirstBytes::Verdict verdict = hold(flow, buffers);
+    const FirstBytes::Verdict verdict = hold(flow, buffers, loop);
     if (verdict == FirstBytes::Verdict::wait) return step;
     if (verdict == FirstBytes::Verdict::refuse) return FlowStep::failed;
     flow.first_bytes = nullptr;
@@ -90,11 +91,11 @@ void end(RelayFlow& flow) {
 }
 
 /// Since when the receiver of `flow` has taken nothing of what is there for it.
-void note(Direction& direction, const RelayFlow& flow, FlowStep step) {
+void note(Direction& direction, const RelayFlow& flow, FlowStep step, const EventLoop& loop) {
   using Waits = Direction::Waits;
   const Waits waits = flow.buffer.empty() ? Waits::ended : Waits::for_room;
   const bool begins = waits == Waits::for_room && direction.waits != waits;
-  if (begins || step == FlowStep::moved) direction.moved = std::chrono::steady_clock::now();
+  if (begins || step == FlowStep::moved) direction.moved = loop.now();
   direction.waits = waits;
 }
 
@@ -102,13 +103,14 @@ void note(Direction& direction, const RelayFlow& flow, FlowStep step) {
 
 Task<RelayEnd> relay(
     Pause& pause, BufferPool& buffers, RelayFlow& up, RelayFlow& down, const RelayRules& rules) {
+  EventLoop& loop = pause.loop();
   const Silence silence(rules.stall, policy::Duration::max());
   Direction up_direction, down_direction;
   bool end_timed = false;
   while (true) {
     Turn up_turn, down_turn;
-    const FlowStep first = advance(up, buffers, false, up_turn);
-    const FlowStep second = advance(down, buffers, rules.sensitive, down_turn);
+    const FlowStep first = advance(up, buffers, loop, false, up_turn);
+    const FlowStep second = advance(down, buffers, loop, rules.sensitive, down_turn);
     if (first == FlowStep::failed) co_return RelayEnd{"client to upstream failed"};
     if (second == FlowStep::failed) co_return RelayEnd{"upstream to client failed"};
     if (end_due(up)) end(up);
@@ -121,8 +123,8 @@ Task<RelayEnd> relay(
     }
     if (up.ended && down.ended) co_return RelayEnd();
     if (!rules.half_close && (up.ended || down.ended)) co_return RelayEnd();
-    note(up_direction, up, first);
-    note(down_direction, down, second);
+    note(up_direction, up, first, loop);
+    note(down_direction, down, second, loop);
     const bool one_ended = (up.ended || down.ended) && rules.after_end.count() > 0;
     const bool held = up.first_bytes != nullptr && !up.buffer.empty();
     if (held) {
@@ -146,7 +148,7 @@ Task<RelayEnd> relay(
       if (one_ended) co_return RelayEnd();
       co_return RelayEnd{silence.text(up_direction, down_direction), true};
     }
-    if (pause.worker().cut()) co_return RelayEnd{"shutting down"};
+    if (loop.cut()) co_return RelayEnd{"shutting down"};
   }
 }
 

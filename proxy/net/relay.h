@@ -16,7 +16,7 @@ class FirstBytes {
   enum class Verdict { wait, pass, refuse };
   virtual ~FirstBytes() = default;
   /// `bytes`: all that came. `ended`: nothing more will; the verdict is not `wait` then.
-  virtual Verdict judge(std::string_view bytes, bool ended) = 0;
+  virtual Verdict judge(std::string_view bytes, bool ended, SteadyTime now) = 0;
   /// Until when to wait, once bytes have come.
   virtual SteadyTime deadline() const = 0;
   virtual void expire() = 0;  ///< the deadline passed, and the relay ends

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "policy/config/config.h"
-#include "proxy/net/listener.h"
+#include "proxy/net/bound_socket.h"
 
 namespace iron::proxy {
 

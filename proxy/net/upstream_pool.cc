@@ -6,9 +6,6 @@
 #include <algorithm>
 #include <charconv>
 
-#include "proxy/run/services.h"
-#include "proxy/run/worker.h"
-
 namespace iron::proxy {
 namespace {
 constexpr std::size_t kPerKey = 64, kInAll = 1024, kKeysKept = 4096;
@@ -36,13 +33,14 @@ bool UpstreamConnection::alive(bool check) const {
   return !check || !peer_has_left(connection.stream().descriptor());
 }
 
-UpstreamPool::UpstreamPool(Worker& worker, int share)
-    : worker_(worker),
+UpstreamPool::UpstreamPool(EventLoop& loop, IdleBudget& beyond_own, int share)
+    : loop_(loop),
+      beyond_own_(beyond_own),
       own_per_key_(std::max<std::size_t>(1, kPerKey / 4 / static_cast<std::size_t>(share))),
       in_all_(std::max<std::size_t>(1, kInAll / static_cast<std::size_t>(share))),
       shared_per_key_(
           std::max(0, static_cast<int>(kPerKey - own_per_key_ * static_cast<std::size_t>(share)))),
-      janitor_(worker) {}
+      janitor_(loop, [this] { clean(); }) {}
 
 UpstreamPool::~UpstreamPool() { drop_idle(); }
 
@@ -70,10 +68,10 @@ UpstreamPtr UpstreamPool::take(const std::string& key, bool check) {
 }
 
 void UpstreamPool::put(UpstreamPtr connection) {
-  if (worker_.draining() || connection->belongs_to_client()) return;
+  if (loop_.draining() || connection->belongs_to_client()) return;
   if (!connection->settle_idle()) return;
   Entry& entry = this->entry(connection->key);
-  const auto now = std::chrono::steady_clock::now();
+  const SteadyTime now = loop_.now();
   entry.used = connection->idle_since = now;
   connection->buffers_held = true;
   entry.idle.emplace_back();  // from here on nothing needs memory, so no place gets lost
@@ -84,13 +82,13 @@ void UpstreamPool::put(UpstreamPtr connection) {
   }
   idle_.push_back(*connection);
   entry.idle.push_back(std::move(connection));
-  if (idle_count_++ == 0) janitor_.set_deadline(now + kJanitorPeriod);
+  if (idle_count_++ == 0) janitor_.set(now + kJanitorPeriod);
   if (idle_count_ > in_all_) drop(*idle_.front());
 }
 
 UpstreamPool::Entry& UpstreamPool::entry(const std::string& key) {
   Entry& entry = entries_[key];
-  if (entry.beyond_own == nullptr) entry.beyond_own = &worker_.services().idle_upstreams.of(key);
+  if (entry.beyond_own == nullptr) entry.beyond_own = &beyond_own_.of(key);
   return entry;
 }
 
@@ -120,7 +118,7 @@ void UpstreamPool::drop_all(Entry& entry) {
 
 std::shared_ptr<tls::SessionStore> UpstreamPool::sessions(const std::string& key) {
   Entry& entry = this->entry(key);
-  entry.used = std::chrono::steady_clock::now();
+  entry.used = loop_.now();
   if (!entry.sessions) entry.sessions = std::make_shared<tls::SessionStore>();
   return entry.sessions;
 }
@@ -134,7 +132,9 @@ void UpstreamPool::drop_idle() {
   for (auto& [key, entry] : entries_) drop_all(entry);
 }
 
-void UpstreamPool::drop_expired(SteadyTime now) {
+/// Runs while something idles.
+void UpstreamPool::clean() {
+  const SteadyTime now = loop_.now();
   for (UpstreamConnection* idle = idle_.front(); idle != nullptr;) {
     UpstreamConnection* const following = idle_.after(*idle);
     if (idle->connection.maybe_readable() || idle->idle_since + kIdle <= now) {
@@ -151,7 +151,7 @@ void UpstreamPool::drop_expired(SteadyTime now) {
       return entry.second.idle.empty() && entry.second.used + kIdle <= now;
     });
   }
-  if (idle_count_ > 0) janitor_.set_deadline(now + kJanitorPeriod);
+  if (idle_count_ > 0) janitor_.set(now + kJanitorPeriod);
 }
 
 }  // namespace iron::proxy

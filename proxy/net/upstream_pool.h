@@ -10,8 +10,9 @@
 
 #include "policy/match/ip_address.h"
 #include "proxy/net/connection.h"
+#include "proxy/net/idle_budget.h"
+#include "proxy/wait/event_loop.h"
 #include "proxy/wait/intrusive_list.h"
-#include "proxy/wait/pause.h"
 #include "tls/context.h"
 
 namespace iron::proxy {
@@ -26,7 +27,7 @@ struct UpstreamTarget {
 
 /// A connection to an upstream, busy with one request or idle in the pool.
 struct UpstreamConnection : ListNode {  // in the pool's order of idling
-  UpstreamConnection(Worker& worker, int descriptor) : connection(worker, descriptor) {}
+  UpstreamConnection(EventLoop& loop, int descriptor) : connection(loop, descriptor) {}
   ~UpstreamConnection() { set_user(nullptr); }
   /// Where its user keeps a pointer to it, which is cleared when the use ends.
   void set_user(Connection** slot) {
@@ -60,7 +61,7 @@ using UpstreamPtr = std::unique_ptr<UpstreamConnection>;
 /// whoever needs it, for clients are not spread evenly; 90 s.
 class UpstreamPool {
  public:
-  UpstreamPool(Worker& worker, int share);
+  UpstreamPool(EventLoop& loop, IdleBudget& beyond_own, int share);
   ~UpstreamPool();
 
   /// Writes the pool key of `target` to `key` (reused).
@@ -75,7 +76,6 @@ class UpstreamPool {
   void clear();
   /// Gives the descriptors of idle connections back; TLS sessions stay.
   void drop_idle();
-  void drop_expired(SteadyTime now);
   std::size_t idle_count() const { return idle_count_; }
 
  private:
@@ -93,14 +93,16 @@ class UpstreamPool {
   /// Destroys an idle connection.
   void drop(UpstreamConnection& connection);
   void drop_all(Entry& entry);
+  void clean();
 
-  Worker& worker_;
+  EventLoop& loop_;
+  IdleBudget& beyond_own_;
   std::size_t own_per_key_, in_all_;
   int shared_per_key_;
   std::unordered_map<std::string, Entry> entries_;
   IntrusiveList<UpstreamConnection> idle_;  ///< of all keys, oldest first
   std::size_t idle_count_ = 0;
-  Pause janitor_;  ///< keeps the worker's tick going while something idles
+  Alarm janitor_;  ///< set while something idles
 };
 
 }  // namespace iron::proxy

@@ -8,8 +8,9 @@
 #include <string>
 #include <thread>
 
-#include "proxy/run/services.h"
-#include "proxy/run/snapshot.h"
+#include "proxy/admin/reload.h"
+#include "proxy/exchange/services.h"
+#include "proxy/exchange/snapshot.h"
 
 namespace iron::proxy {
 
@@ -25,19 +26,15 @@ tls::LeafOptions leaf_options(const policy::Config& config);
 /// Reads the configuration again for `POST /v1/reload` and SIGHUP, one at a time, on a thread of
 /// its own. A new snapshot is built whole and then published; on any error the running one stays
 /// (docs/configuration.md, "Reload").
-class Reloader {
+class Reloader final : public Reload {
  public:
   using Publish = std::function<void(std::shared_ptr<const Snapshot>)>;
   Reloader(Services& services, std::shared_ptr<const Snapshot> running, Publish publish);
-  ~Reloader();
+  ~Reloader() override;
   Reloader(const Reloader&) = delete;
 
-  struct Outcome {
-    int status = 200;   ///< 200, 422 or 500
-    std::string error;  ///< of a refused configuration
-  };
   /// Queues a reload; `done` is called on the reloading thread.
-  void request(std::function<void(Outcome)> done);
+  void request(std::function<void(Outcome)> done) override;
 
  private:
   void run();

@@ -29,7 +29,7 @@ Server::~Server() { finish(); }
 
 void Server::publish(const std::shared_ptr<const Snapshot>& snapshot) {
   for (auto& worker : workers_) {
-    worker->post([&worker = *worker, snapshot] { worker.set_snapshot(snapshot); });
+    worker->post([&worker = *worker, snapshot] { worker.site().set_snapshot(snapshot); });
   }
 }
 
@@ -40,11 +40,11 @@ void Server::listen() {
 
 void Server::start() {
   for (auto& acceptor : acceptors_) {
-    for (auto& worker : workers_) acceptor->start(*worker);
+    for (auto& worker : workers_) acceptor->start(worker->site());
   }
-  for (auto& admin : admins_) admin->start(*workers_.front());
+  for (auto& admin : admins_) admin->start(workers_.front()->site());
   for (auto& worker : workers_) {
-    worker->on_idle([this] {
+    worker->site().on_idle([this] {
       const std::lock_guard lock(mutex_);
       ++idle_workers_;
       changed_.notify_all();
@@ -56,8 +56,8 @@ void Server::start() {
 void Server::begin_drain() {
   for (auto& worker : workers_) {
     worker->post([this, &worker = *worker] {
-      for (auto& acceptor : acceptors_) acceptor->stop(worker);
-      worker.begin_drain();
+      for (auto& acceptor : acceptors_) acceptor->stop(worker.site());
+      worker.site().begin_drain();
     });
   }
 }
@@ -81,9 +81,9 @@ bool Server::finish() {
   if (threads_.empty()) return true;
   for (auto& worker : workers_) {
     worker->post([this, &worker = *worker] {
-      for (auto& acceptor : acceptors_) acceptor->stop(worker);
-      if (!worker.draining()) worker.begin_drain();
-      worker.cut_all();
+      for (auto& acceptor : acceptors_) acceptor->stop(worker.site());
+      if (!worker.site().loop().draining()) worker.site().begin_drain();
+      worker.site().loop().cut_all();
     });
   }
   {

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "proxy/admin/admin.h"
-#include "proxy/net/listener.h"
+#include "proxy/client/acceptor.h"
+#include "proxy/exchange/services.h"
+#include "proxy/exchange/snapshot.h"
 #include "proxy/run/reloader.h"
-#include "proxy/run/services.h"
-#include "proxy/run/snapshot.h"
 #include "proxy/run/worker.h"
 
 namespace iron::proxy {

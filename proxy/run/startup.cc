@@ -249,16 +249,17 @@ void Startup::make_server() {
   register_own(sockets_.metrics);
   started_.emplace_back("metrics server starting", sockets_.metrics.local_address());
   server_->add_admin(
-      std::make_unique<Admin>(*services_, std::move(sockets_.metrics), Admin::Role{}));
+      std::make_unique<Admin>(services_->log, std::move(sockets_.metrics), Admin::Role{}));
   if (sockets_.management.get() >= 0) {
     register_own(sockets_.management);
     environment_.take(config_.management.api_key_env);
     Admin::Role role;
     role.kind = Admin::Role::Kind::management;
     role.key = environment_.find(config_.management.api_key_env);
-    role.reloader = &server_->reloader();
+    role.reload = &server_->reloader();
     started_.emplace_back("management server starting", sockets_.management.local_address());
-    server_->add_admin(std::make_unique<Admin>(*services_, std::move(sockets_.management), role));
+    server_->add_admin(
+        std::make_unique<Admin>(services_->log, std::move(sockets_.management), role));
   }
 }
 

@@ -1,21 +1,15 @@
 #pragma once
 
-#include <chrono>
 #include <coroutine>
 #include <cstddef>
 #include <utility>
 
+#include "proxy/wait/clock.h"
 #include "proxy/wait/intrusive_list.h"
 
 namespace iron::proxy {
 
-class Worker;
-using SteadyTime = std::chrono::steady_clock::time_point;
-
-/// `by` after `begin`; max() where that is beyond all times, as for a limit that is none.
-inline SteadyTime later(SteadyTime begin, std::chrono::nanoseconds by) {
-  return by > SteadyTime::max() - begin ? SteadyTime::max() : begin + by;
-}
+class EventLoop;
 
 /// Told once per sleep that it has become a long one, so that what is only needed while busy can be
 /// given back.
@@ -26,12 +20,12 @@ class LongSleep {
 };
 
 /// The one thing a session sleeps on. It tries its operations; if none makes progress it arms what
-/// it waits for (Connection::want) and awaits its Pause. Whatever happens (readiness, a deadline, a
-/// result from another thread, the end of the drain) wakes it, and it tries again. Waking too often
-/// is harmless.
+/// it waits for (Connection::arm_read) and awaits its Pause. Whatever happens (readiness, a
+/// deadline, a result from another thread, the end of the drain) wakes it, and it tries again.
+/// Waking too often is harmless.
 class Pause : public ListNode {
  public:
-  explicit Pause(Worker& worker);
+  explicit Pause(EventLoop& loop);
   ~Pause();
 
   bool await_ready() { return std::exchange(signalled_, false); }
@@ -41,26 +35,28 @@ class Pause : public ListNode {
   }
   void await_resume() { signalled_ = false; }
 
-  /// Resumes the sleeper, or keeps its next sleep from happening. Only from the worker's event
-  /// handlers.
+  /// Has the loop resume the sleeper behind the handler that runs now, never before wake() returns;
+  /// or keeps its next sleep from happening. Only on the loop's thread.
   void wake();
-  /// From then on expired() holds, until the next call. Times come from the worker's clock.
+  /// From then on expired() holds, until the next call. Times come from the loop's clock.
   void set_deadline(SteadyTime when);
   void set_timeout(std::chrono::nanoseconds from_now);
   void clear_deadline();
   bool expired() const { return expired_; }
   /// While set, the beginning of the drain ends the wait too: nothing that counts is in flight.
   void yield_to_drain(bool yields) { yields_to_drain_ = yields; }
-  bool yields_to_drain() const { return yields_to_drain_; }
   void set_long_sleep(LongSleep* listener) { long_sleep_ = listener; }
-  /// To be awaited next: the sleep ends when the others of the worker have had their turn, or when
+  /// To be awaited next: the sleep ends when the others of the loop have had their turn, or when
   /// something else wakes the sleeper before.
   Pause& pass_turn();
-  Worker& worker() const { return worker_; }
+  EventLoop& loop() const { return loop_; }
+  /// Whether the sleeper must give up: its deadline passed, the drain is over, or has begun for one
+  /// that yields to it.
+  bool given_up() const;
 
  private:
-  friend class Worker;
-  Worker& worker_;
+  friend class EventLoop;
+  EventLoop& loop_;
   std::coroutine_handle<> waiting_;
   SteadyTime deadline_ = SteadyTime::max();
   LongSleep* long_sleep_ = nullptr;
@@ -70,7 +66,7 @@ class Pause : public ListNode {
   bool yields_to_drain_ = false;
 };
 
-/// How much one session may move before the others of its worker have their turn: two peers that
+/// How much one session may move before the others of its loop have their turn: two peers that
 /// are both fast would keep it for themselves.
 class Turn {
  public:

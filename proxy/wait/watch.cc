@@ -23,15 +23,16 @@ struct Watch::Handler {
       state->read_armed = false;
       state->readable = true;
     }
-    if (!error && state->pause != nullptr) state->pause->wake();
+    if (error || state->pause == nullptr) return;
+    state->loop.handle([this] { state->pause->wake(); });
   }
 
   State* state;
   bool is_write;
 };
 
-Watch::Watch(boost::asio::io_context& context, int descriptor)
-    : descriptor_(context), state_(new State) {
+Watch::Watch(EventLoop& loop, int descriptor)
+    : descriptor_(loop.context()), state_(new State{loop}) {
   boost::system::error_code ignored;
   descriptor_.assign(descriptor, ignored);
 }

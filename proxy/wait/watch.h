@@ -3,16 +3,16 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/basic_stream_descriptor.hpp>
 
-#include "proxy/wait/pause.h"
+#include "proxy/wait/event_loop.h"
 
 namespace iron::proxy {
 
-/// Readiness of one descriptor on its worker's loop. Waits stay armed across sessions' sleeps: the
+/// Readiness of one descriptor on its loop. Waits stay armed across sessions' sleeps: the
 /// wait that notices a client leaving during an upstream call is the one that brings its next
 /// request, so a steady request costs one registration per side. Does not own the descriptor.
 class Watch {
  public:
-  Watch(boost::asio::io_context& context, int descriptor);
+  Watch(EventLoop& loop, int descriptor);
   ~Watch();
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
@@ -35,6 +35,7 @@ class Watch {
       boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
   /// Outlives the Watch while a handler of the loop still refers to it.
   struct State {
+    EventLoop& loop;
     Pause* pause = nullptr;
     int references = 1;
     bool readable = false, writable = false, read_armed = false, write_armed = false;

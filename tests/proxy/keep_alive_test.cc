@@ -5,7 +5,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#include "proxy/net/listener.h"
+#include "proxy/net/bound_socket.h"
 #include "tests/proxy/fake_name_server.h"
 
 namespace iron::proxy {

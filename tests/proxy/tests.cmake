@@ -21,7 +21,11 @@ set(proxy_tests
   header_rules_test.cc
   hello_gate_test.cc
   hijacked_process_test.cc
+  body_budget_test.cc
+  connection_gate_test.cc
   keep_alive_test.cc
+  own_addresses_test.cc
+  wait_test.cc
   local_lookups_test.cc
   log_chunks_test.cc
   log_test.cc
@@ -33,7 +37,6 @@ set(proxy_tests
   recorder_test.cc
   refusal_limiter_test.cc
   resolver_test.cc
-  services_test.cc
   silence_test.cc
   socks5_test.cc
   tunnel_test.cc

@@ -11,9 +11,7 @@
 #include <vector>
 
 #include "proxy/net/own_upstreams.h"
-#include "proxy/run/services.h"
-#include "proxy/run/snapshot.h"
-#include "proxy/run/worker.h"
+#include "tests/proxy/manual_clock.h"
 
 namespace iron::proxy {
 namespace {
@@ -22,37 +20,36 @@ using namespace std::chrono_literals;
 
 class UpstreamPoolTest : public testing::Test {
  protected:
-  UpstreamPool& pool() { return worker_->pool(); }
+  UpstreamPool& pool() { return pool_; }
   /// A fresh connection for `key`; the peer's end is in `peer`.
   UpstreamPtr connect(const std::string& key, int* peer = nullptr) {
     int ends[2];
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
-    auto connection = std::make_unique<UpstreamConnection>(*worker_, ends[0]);
+    auto connection = std::make_unique<UpstreamConnection>(loop_, ends[0]);
     connection->key = key;
     peers_.push_back(ends[1]);
     if (peer != nullptr) *peer = ends[1];
     return connection;
   }
   /// Lets the loop see what has become readable.
-  void settle() { worker_->context().poll(); }
-  void TearDown() override {
-    worker_->stop();
+  void settle() {
+    while (loop_.turn()) {
+    }
+  }
+  void pass(std::chrono::nanoseconds time) {
+    clock_.advance(time);
     settle();
-    worker_.reset();
+  }
+  void TearDown() override {
+    pool_.clear();
+    settle();
     for (const int peer : peers_) ::close(peer);
   }
 
-  Log log_{[] {
-    Log::Options options;
-    options.deferred = true;
-    return options;
-  }()};
-  SecretEnvironment environment_;
-  Resolver resolver_{Resolver::Options{}};
-  RefusalLimiter refusals_;
-  Services services_{log_, environment_, resolver_, refusals_};
-  std::unique_ptr<Worker> worker_ =
-      std::make_unique<Worker>(services_, std::make_shared<Snapshot>(), 1);
+  ManualClock clock_;
+  EventLoop loop_{clock_};
+  IdleBudget beyond_own_;
+  UpstreamPool pool_{loop_, beyond_own_, 1};
   std::vector<int> peers_;
 };
 
@@ -127,7 +124,7 @@ TEST_F(UpstreamPoolTest, KeepsSixtyFourPerKey) {
 }
 
 TEST_F(UpstreamPoolTest, DividesTheNumberOfAllAmongWorkers) {
-  UpstreamPool shared(*worker_, 16);
+  UpstreamPool shared(loop_, beyond_own_, 16);
   for (int i = 0; i < 70; ++i) shared.put(connect("k" + std::to_string(i)));
   EXPECT_EQ(shared.idle_count(), 64u) << "1,024 for 16";
   EXPECT_EQ(shared.take("k0", false), nullptr) << "the oldest went";
@@ -135,7 +132,7 @@ TEST_F(UpstreamPoolTest, DividesTheNumberOfAllAmongWorkers) {
 }
 
 TEST_F(UpstreamPoolTest, WorkersShareTheNumberPerKey) {
-  UpstreamPool one(*worker_, 2), other(*worker_, 2);
+  UpstreamPool one(loop_, beyond_own_, 2), other(loop_, beyond_own_, 2);
   for (int i = 0; i < 70; ++i) one.put(connect("a"));
   EXPECT_EQ(one.idle_count(), 56u) << "the other's eight are kept free";
   for (int i = 0; i < 70; ++i) other.put(connect("a"));
@@ -152,10 +149,9 @@ TEST_F(UpstreamPoolTest, WorkersShareTheNumberPerKey) {
 
 TEST_F(UpstreamPoolTest, NinetySecondsOfIdlingEndAConnection) {
   pool().put(connect("a"));
-  const auto now = std::chrono::steady_clock::now();
-  pool().drop_expired(now + 89s);
+  for (int second = 0; second < 89; ++second) pass(1s);
   EXPECT_EQ(pool().idle_count(), 1u);
-  pool().drop_expired(now + 91s);
+  pass(2s);
   EXPECT_EQ(pool().idle_count(), 0u);
   EXPECT_EQ(pool().take("a", false), nullptr);
 }
@@ -169,7 +165,7 @@ TEST_F(UpstreamPoolTest, AReloadEmptiesIt) {
 }
 
 TEST_F(UpstreamPoolTest, NothingIsKeptOnceTheDrainHasBegun) {
-  worker_->begin_drain();
+  loop_.begin_drain();
   pool().put(connect("a"));
   EXPECT_EQ(pool().idle_count(), 0u);
 }
@@ -187,7 +183,7 @@ class OwnUpstreamsTest : public UpstreamPoolTest {
     UpstreamPoolTest::TearDown();
   }
 
-  std::shared_ptr<const Snapshot> snapshot_ = std::make_shared<Snapshot>();
+  std::shared_ptr<const void> snapshot_ = std::make_shared<int>();
   OwnUpstreams own_;
 };
 
@@ -223,9 +219,9 @@ TEST_F(OwnUpstreamsTest, WhatEndedIsNotLent) {
 
 TEST_F(OwnUpstreamsTest, ANewConfigurationGetsNewConnections) {
   own_.keep(connect("a"), snapshot_);
-  EXPECT_EQ(own_.take("a", std::make_shared<Snapshot>()), nullptr);
+  EXPECT_EQ(own_.take("a", std::make_shared<int>()), nullptr);
   EXPECT_EQ(own_.take("a", snapshot_), nullptr) << "and the old one is closed";
-  own_.keep(connect("a"), std::make_shared<Snapshot>());
+  own_.keep(connect("a"), std::make_shared<int>());
   EXPECT_EQ(own_.take("a", snapshot_), nullptr) << "not even when its own is gone";
 }
 

@@ -3,21 +3,14 @@
 #include <sys/socket.h>
 
 #include <cstdint>
-#include <functional>
-#include <memory>
 #include <string>
-#include <vector>
+#include <utility>
 
-#include "policy/config/config.h"
 #include "policy/config/listen_address.h"
 #include "policy/result.h"
-#include "proxy/client/client_session.h"
-#include "proxy/log/log.h"
+#include "proxy/net/peer.h"
 
 namespace iron::proxy {
-
-struct Services;
-class Worker;
 
 /// A bound socket, closed on destruction unless released.
 class BoundSocket {
@@ -49,6 +42,7 @@ struct ListenFailed {
   std::string reason;
 };
 
+Peer peer_of(const sockaddr_storage& address);
 /// `ip:port` of a socket's peer.
 std::string peer_text(const sockaddr_storage& peer);
 
@@ -57,36 +51,5 @@ std::string peer_text(const sockaddr_storage& peer);
 Result<BoundSocket> bind_socket(const std::string& address, policy::Transport transport);
 /// Binds TCP on the same address as an already bound UDP socket.
 Result<BoundSocket> bind_tcp_beside(const BoundSocket& udp);
-
-/// Accepts on one bound socket for all workers: each waits on it and takes one connection at a
-/// time, so that an idle worker gets the next one. Out of descriptors, accepting pauses instead of
-/// spinning.
-class Acceptor {
- public:
-  Acceptor(Services& services, BoundSocket socket, Entry entry);
-  ~Acceptor();
-  /// Must be called before start(); throws ListenFailed if the kernel refuses.
-  void listen();
-  void start(Worker& worker);
-  /// On each worker's thread.
-  void stop(Worker& worker);
-  std::string address() const { return socket_.local_address(); }
-  Entry entry() const { return entry_; }
-
- private:
-  struct PerWorker;
-  void accept_one(PerWorker& own);
-  void take(Worker& worker, BoundSocket connection, const ClientSession::Peer& peer);
-  Task<void> turn_away(Worker& worker, BoundSocket connection, ClientSession::Peer peer);
-  static void refuse(int descriptor);
-  void pause_accepting(PerWorker& own, int error);
-  bool short_of_descriptors(PerWorker& own) const;
-
-  Services& services_;
-  BoundSocket socket_;
-  Entry entry_;
-  int last_descriptor_;  ///< clients get those below; the rest is for what they ask for
-  std::vector<std::unique_ptr<PerWorker>> per_worker_;
-};
 
 }  // namespace iron::proxy

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <set>
+#include <string>
+
+#include "policy/secret/secret.h"
+#include "proxy/dns/resolver.h"
+#include "proxy/exchange/body_budget.h"
+#include "proxy/log/distrust_notices.h"
+#include "proxy/log/log.h"
+#include "proxy/log/rate_limit.h"
+#include "proxy/log/recorder.h"
+#include "proxy/log/refusal_limiter.h"
+#include "proxy/net/closing.h"
+#include "proxy/net/connection_gate.h"
+#include "proxy/net/idle_budget.h"
+#include "proxy/net/own_addresses.h"
+#include "proxy/net/upstream_tls.h"
+
+namespace iron::proxy {
+
+/// What all workers share. Made by main, outlives them.
+struct Services {
+  Log& log;
+  SecretEnvironment& environment;
+  Resolver& resolver;
+  RefusalLimiter& refusals;
+  UpstreamTls upstream_tls;
+  ConnectionGate gate;
+  ClosesUnderWay closes;
+  BodyBudget body_budget;
+  OwnAddresses own_addresses;
+  IdleBudget idle_upstreams;
+  DistrustNotices distrust;
+  /// Sessions that ended or gave their buffers back: when many did, free memory is worth returning
+  /// to the system.
+  std::atomic<std::uint64_t> released{0};
+  RecordIds record_ids;
+  RateLimit unused_tunnels;  ///< of `tunnel closed without a request`
+  /// Reasons of the warnings that are written once; used by the start, then by reloads alone.
+  std::set<std::string> written_once;
+
+  Services(Log& log_in,
+           SecretEnvironment& environment_in,
+           Resolver& resolver_in,
+           RefusalLimiter& refusals_in)
+      : log(log_in), environment(environment_in), resolver(resolver_in), refusals(refusals_in) {}
+};
+
+}  // namespace iron::proxy

@@ -1,0 +1,89 @@
+#include "proxy/exchange/site.h"
+
+#include <utility>
+
+namespace iron::proxy {
+namespace {
+constexpr std::size_t kScratchKept = 2;
+constexpr std::size_t kScratchSize = 64 * 1024;
+constexpr std::size_t kRequestStatesKept = 64;
+}  // namespace
+
+Site::Site(Services& services,
+           std::shared_ptr<const Snapshot> snapshot,
+           int share,
+           const Clock& clock)
+    : loop_(clock),
+      services_(services),
+      snapshot_(std::move(snapshot)),
+      pool_(loop_, services.idle_upstreams, share),
+      lookups_(loop_.context(),
+               services.resolver,
+               [this](auto action) { loop_.post(std::move(action)); }),
+      dialer_(lookups_, pool_, services.upstream_tls, services.own_addresses),
+      recorder_(services.log, services.record_ids, services.refusals, loop_.context()) {
+  // They come back where nothing may be thrown.
+  request_states_.reserve(kRequestStatesKept);
+  scratch_.reserve(kScratchKept);
+}
+
+Site::~Site() = default;
+
+void Site::set_snapshot(std::shared_ptr<const Snapshot> snapshot) {
+  snapshot_ = std::move(snapshot);
+  pool_.clear();
+}
+
+std::unique_ptr<SecretBuffer> Site::take_scratch() {
+  if (scratch_.empty()) return std::make_unique<SecretBuffer>(kScratchSize);
+  auto scratch = std::move(scratch_.back());
+  scratch_.pop_back();
+  return scratch;
+}
+
+void Site::return_scratch(std::unique_ptr<SecretBuffer> scratch) {
+  if (scratch_.size() < kScratchKept && scratch->size() == kScratchSize) {
+    scratch_.push_back(std::move(scratch));
+  }
+}
+
+RequestStatePtr Site::take_request_state() {
+  RequestStatePtr state(nullptr, {this});
+  if (request_states_.empty()) {
+    state.reset(new RequestState);
+  } else {
+    state.reset(request_states_.back().release());
+    request_states_.pop_back();
+  }
+  recorder_.batch().request_began();
+  return state;
+}
+
+void RequestStateReturn::operator()(RequestState* state) const {
+  state->reset();
+  site->recorder_.batch().request_ended();
+  auto& kept = site->request_states_;
+  if (kept.size() < kRequestStatesKept) {
+    kept.emplace_back(state);
+  } else {
+    delete state;
+  }
+}
+
+void Site::session_ended() {
+  --session_count_;
+  services_.released.fetch_add(1, std::memory_order_relaxed);
+  report_idle();
+}
+
+void Site::report_idle() {
+  if (session_count_ == 0 && loop_.draining() && on_idle_) std::exchange(on_idle_, nullptr)();
+}
+
+void Site::begin_drain() {
+  loop_.begin_drain();
+  pool_.clear();
+  report_idle();
+}
+
+}  // namespace iron::proxy

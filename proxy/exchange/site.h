@@ -1,0 +1,77 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "policy/secret/secret_arena.h"
+#include "proxy/dns/local_lookups.h"
+#include "proxy/exchange/request_state.h"
+#include "proxy/exchange/services.h"
+#include "proxy/exchange/snapshot.h"
+#include "proxy/log/recorder.h"
+#include "proxy/net/dialer.h"
+#include "proxy/net/upstream_pool.h"
+#include "proxy/wait/buffers.h"
+#include "proxy/wait/event_loop.h"
+
+namespace iron::proxy {
+
+/// What the sessions of one worker live from. A connection lives and dies on its worker; everything
+/// here is touched by that worker's thread alone.
+class Site {
+ public:
+  /// `share`: number of workers among which process-wide pool limits are divided. The services and
+  /// the clock outlive it.
+  Site(Services& services,
+       std::shared_ptr<const Snapshot> snapshot,
+       int share,
+       const Clock& clock = Clock::system());
+  ~Site();
+  Site(const Site&) = delete;
+
+  EventLoop& loop() { return loop_; }
+  Services& services() { return services_; }
+  Log& log() { return services_.log; }
+  BufferPool& buffers() { return buffers_; }
+  UpstreamPool& pool() { return pool_; }
+  Dialer& dialer() { return dialer_; }
+  Recorder& recorder() { return recorder_; }
+
+  const std::shared_ptr<const Snapshot>& snapshot() const { return snapshot_; }
+  void set_snapshot(std::shared_ptr<const Snapshot> snapshot);
+
+  /// Secret pages to compose an upstream head in; give it back with return_scratch.
+  std::unique_ptr<SecretBuffer> take_scratch();
+  void return_scratch(std::unique_ptr<SecretBuffer> scratch);
+  /// State of one request, with warm capacities.
+  RequestStatePtr take_request_state();
+
+  /// Sessions that live here, for the drain.
+  std::size_t session_count() const { return session_count_; }
+  void session_started() { ++session_count_; }
+  void session_ended();
+  /// Called once, when the drain has begun and the last session has ended.
+  void on_idle(std::function<void()> action) { on_idle_ = std::move(action); }
+  /// Stop accepting work: idle sessions end now, others after their request.
+  void begin_drain();
+
+ private:
+  friend struct RequestStateReturn;
+  void report_idle();
+
+  EventLoop loop_;
+  Services& services_;
+  std::shared_ptr<const Snapshot> snapshot_;
+  BufferPool buffers_;
+  UpstreamPool pool_;
+  dns::LocalLookups lookups_;
+  Dialer dialer_;
+  std::vector<std::unique_ptr<SecretBuffer>> scratch_;
+  std::vector<std::unique_ptr<RequestState>> request_states_;
+  Recorder recorder_;
+  std::function<void()> on_idle_;
+  std::size_t session_count_ = 0;
+};
+
+}  // namespace iron::proxy

@@ -1,0 +1,194 @@
+#include "proxy/wait/event_loop.h"
+
+#include <algorithm>
+
+namespace iron::proxy {
+namespace {
+constexpr auto kLongestTick = std::chrono::milliseconds(250);
+constexpr unsigned kLongSleepTicks = 2;
+/// Deadlines of sessions are long: a thousand of them cost one tick in ten milliseconds.
+constexpr auto kPauseGrain = std::chrono::milliseconds(10);
+constexpr auto kAlarmGrain = std::chrono::milliseconds(1);
+
+class SystemClock final : public Clock {
+ public:
+  SteadyTime now() const override { return std::chrono::steady_clock::now(); }
+};
+}  // namespace
+
+const Clock& Clock::system() {
+  static const SystemClock clock;
+  return clock;
+}
+
+Pause::Pause(EventLoop& loop) : loop_(loop) { loop.pauses_.push_back(*this); }
+Pause::~Pause() = default;
+
+void Pause::wake() {
+  if (waiting_) {
+    loop_.make_ready(*this);
+  } else {
+    signalled_ = true;
+  }
+}
+
+void Pause::set_deadline(SteadyTime when) {
+  deadline_ = when;
+  expired_ = false;
+  loop_.see_to(when, kPauseGrain);
+}
+
+void Pause::set_timeout(std::chrono::nanoseconds from_now) {
+  set_deadline(later(loop_.now(), from_now));
+}
+
+void Pause::clear_deadline() {
+  deadline_ = SteadyTime::max();
+  expired_ = false;
+}
+
+Pause& Pause::pass_turn() {
+  loop_.pass_turn(*this);
+  return *this;
+}
+
+bool Pause::given_up() const {
+  return expired_ || loop_.cut() || (yields_to_drain_ && loop_.draining());
+}
+
+Alarm::Alarm(EventLoop& loop, std::function<void()> action)
+    : loop_(loop), action_(std::move(action)) {}
+
+void Alarm::set(SteadyTime when) {
+  when_ = when;
+  loop_.alarms_.push_back(*this);
+  loop_.see_to(when, kAlarmGrain);
+}
+
+EventLoop::EventLoop(const Clock& clock)
+    : clock_(clock), work_(boost::asio::make_work_guard(context_)), timer_(context_) {}
+
+EventLoop::~EventLoop() = default;
+
+void EventLoop::stop() {
+  timer_.cancel();
+  work_.reset();
+  context_.stop();
+}
+
+bool EventLoop::turn() {
+  if (next_tick_ <= now()) handle([this] { tick(); });
+  return context_.poll() > 0;
+}
+
+void EventLoop::settle() {
+  while (Pause* pause = ready_.front()) {
+    pauses_.push_back(*pause);
+    // A tick may have come while it was not among the others.
+    if (pause->deadline_ < next_tick_) see_to(pause->deadline_, kPauseGrain);
+    std::exchange(pause->waiting_, {}).resume();
+  }
+  handling_ = false;
+}
+
+void EventLoop::make_ready(Pause& pause) {
+  ready_.push_back(pause);
+  if (handling_ || std::exchange(turn_posted_, true)) return;
+  boost::asio::post(context_, in_memory(turn_memory_, [this] { next_turn(); }));
+}
+
+void EventLoop::begin_drain() {
+  draining_ = true;
+  wake_all();
+}
+
+void EventLoop::cut_all() {
+  cut_ = true;
+  wake_all();
+}
+
+void EventLoop::wake_all() {
+  for (Pause* pause = pauses_.front(); pause != nullptr;) {
+    Pause* const following = pauses_.after(*pause);
+    pause->wake();
+    pause = following;
+  }
+}
+
+/// Behind everything that is ready now, and behind one look at the sockets.
+void EventLoop::pass_turn(Pause& pause) {
+  passed_.push_back(pause);
+  if (std::exchange(turn_posted_, true)) return;
+  boost::asio::post(context_, in_memory(turn_memory_, [this] { next_turn(); }));
+}
+
+void EventLoop::next_turn() {
+  turn_posted_ = false;
+  handle([this] {
+    while (Pause* pause = passed_.front()) {
+      pauses_.push_back(*pause);
+      see_to(pause->deadline_, kPauseGrain);
+      pause->wake();
+    }
+  });
+}
+
+void EventLoop::see_to(SteadyTime when, std::chrono::nanoseconds grain) {
+  if (when >= next_tick_) return;
+  const SteadyTime now = this->now();
+  next_tick_ = std::clamp<SteadyTime>(when, now + grain, now + kLongestTick);
+  timer_.expires_at(next_tick_);
+  timer_.async_wait(in_memory(tick_memory_, [this](const boost::system::error_code& error) {
+    if (!error) handle([this] { tick(); });
+  }));
+}
+
+void EventLoop::tick() {
+  next_tick_ = SteadyTime::max();
+  const SteadyTime now = this->now();
+  const SteadyTime alarm = due_alarms(now);
+  const SteadyTime pause = due_pauses(now);
+  if (alarm != SteadyTime::max()) see_to(alarm, kAlarmGrain);
+  if (pause != SteadyTime::max()) see_to(pause, kPauseGrain);
+}
+
+/// The earliest deadline that is left; of this and of due_alarms().
+SteadyTime EventLoop::due_pauses(SteadyTime now) {
+  SteadyTime earliest = SteadyTime::max();
+  for (Pause* pause = pauses_.front(); pause != nullptr;) {
+    Pause* const following = pauses_.after(*pause);
+    if (pause->deadline_ <= now) {
+      pause->expired_ = true;
+      pause->deadline_ = SteadyTime::max();
+      pause->wake();
+    } else {
+      earliest = std::min(earliest, pause->deadline_);
+      if (pause->waiting_ && ++pause->ticks_slept_ == kLongSleepTicks &&
+          pause->long_sleep_ != nullptr) {
+        pause->long_sleep_->on_long_sleep();
+      }
+    }
+    pause = following;
+  }
+  return earliest;
+}
+
+SteadyTime EventLoop::due_alarms(SteadyTime now) {
+  IntrusiveList<Alarm> waiting;
+  while (Alarm* alarm = alarms_.front()) waiting.push_back(*alarm);
+  while (Alarm* alarm = waiting.front()) {
+    if (alarm->when_ > now) {
+      alarms_.push_back(*alarm);
+      continue;
+    }
+    alarm->unlink();
+    alarm->action_();  // may set it again, or take others along
+  }
+  SteadyTime earliest = SteadyTime::max();
+  for (Alarm* alarm = alarms_.front(); alarm != nullptr; alarm = alarms_.after(*alarm)) {
+    earliest = std::min(earliest, alarm->when_);
+  }
+  return earliest;
+}
+
+}  // namespace iron::proxy

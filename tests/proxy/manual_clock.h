@@ -1,0 +1,18 @@
+#pragma once
+
+#include "proxy/wait/clock.h"
+
+namespace iron::proxy {
+
+/// A clock that stands still until the test moves it.
+class ManualClock final : public Clock {
+ public:
+  SteadyTime now() const override { return now_; }
+  void advance(std::chrono::nanoseconds by) { now_ += by; }
+
+ private:
+  // Not the zero of the clock, which types here use for "never".
+  SteadyTime now_ = SteadyTime(std::chrono::hours(1000));
+};
+
+}  // namespace iron::proxy
