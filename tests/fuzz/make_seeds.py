@@ -4,6 +4,7 @@
 What the fuzzer found lies beside them and is not touched.
 """
 import base64
+import json
 import pathlib
 import ssl
 import struct
@@ -476,6 +477,23 @@ def audit_lines():
     return {"plain": cut(plain, *numbers), "odd": cut(odd, *numbers), "empty": b"", "long": cut(b"h|G|/" + b"p" * 9000 + b"|||||protocol", *numbers)}
 
 
+def json_documents():
+    token = {"access_token": "ya29.a-Z_0", "expires_in": 3599, "scope": None, "token_type": "Bearer"}
+    call = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "search", "arguments": {"q": "caf\u00e9 \U0001f600", "n": [1, -2.5e-3, True, False]}}}
+    texts = {
+        "token": json.dumps(token), "call": json.dumps(call), "call-raw": json.dumps(call, ensure_ascii=False, indent=1),
+        "numbers": "[0,-0,1E5,9007199254740993,9223372036854775807,-9223372036854775808,18446744073709551615,4.9e-324]",
+        "beyond": "[18446744073709551616,-9223372036854775809,1e309]", "underflow": "1e-400", "zeros": "[01]", "plus": "[1e+,2]", "point": "1.",
+        "escapes": r'["\"\\\/\b\f\n\r\t\u0000\u00e9\ud83d\ude00","\u2028"]', "lone-high": r'"\ud800x"', "lone-low": r'["\udc00"]', "bad-escape": r'{"\q":1}',
+        "short-escape": r'"\u12"', "twice": '{"a":1,"a":2,"A":{"a":{}}}', "empty": "", "blanks": " \t\r\n", "containers": "[[],{},[{}],{\"\":[]}]",
+        "deep": "[" * 64 + "]" * 64, "too-deep": '{"a":' * 65 + "1" + "}" * 65, "cut": '{"a":[1,{"b":"c', "cut-array": "[[1]", "trailing": "{} x", "two": "1 2",
+        "comma": "[1,]", "no-comma": '["a" "b"]', "no-colon": '{"a" 1}', "no-name": "{1:1}", "no-end": '{"a":1]', "words": "[true,false,null]", "word": "nulll",
+        "control": '"\n"', "block": json.dumps(["x" * i + "\\" for i in range(60, 68)]), "joined": '"a""b"', "glued": '1"a"', "close": "]",
+    }
+    seeds = {name: text.encode() for name, text in texts.items()}
+    return {**seeds, "not-utf8": b'"\xed\xa0\x80"', "overlong": b'{"\xc0\xaf":1}', "mark": b"\xef\xbb\xbf{}", "nul": b"1\x00"}
+
+
 def main():
     write("request_head", request_heads())
     write("response_head", response_heads())
@@ -493,6 +511,7 @@ def main():
     write("swap", swaps())
     write("scrub", scrubs())
     write("audit_line", audit_lines())
+    write("json_reader", json_documents())
 
 
 if __name__ == "__main__":

@@ -16,17 +16,16 @@ set(fuzz_targets
   formatter
   swap
   audit_line
+  json_reader
   scrub)
 set(fuzz_dir ${CMAKE_CURRENT_SOURCE_DIR}/fuzz)
-find_package(simdjson REQUIRED)
-
 add_library(iron_fuzz_support STATIC ${fuzz_dir}/fuzz_target.cc ${fuzz_dir}/reference.cc
             ${fuzz_dir}/scrub_places.cc ${fuzz_dir}/scrub_replaced.cc
             ${CMAKE_CURRENT_SOURCE_DIR}/transforms/rig.cc)
-target_link_libraries(iron_fuzz_support PUBLIC iron::proxy simdjson::simdjson)
+target_link_libraries(iron_fuzz_support PUBLIC iron::proxy iron_simdjson)
 
 if(IRON_FUZZ)
-  foreach(library iron_policy iron_tls iron_transforms iron_proxy_core iron_fuzz_support)
+  foreach(library iron_simdjson iron_policy iron_tls iron_transforms iron_proxy_core iron_fuzz_support)
     target_compile_options(${library} PRIVATE -fsanitize=fuzzer-no-link)
   endforeach()
   foreach(name IN LISTS fuzz_targets)

@@ -6,6 +6,7 @@ set(policy_tests
     host_test.cc
     http_message_test.cc
     ip_address_test.cc
+    json_reader_test.cc
     json_writer_test.cc
     pass_through_test.cc
     path_test.cc

@@ -28,7 +28,7 @@ WINGS = {
     "policy": {
         "": {""},
         "secret": {"", "secret"},
-        "json": {"", "json"},
+        "json": {"", "secret", "json"},
         "match": {"", "match", "yaml"},
         "yaml": {"", "yaml"},
         "config": {"", "match", "yaml", "config"},
