@@ -67,8 +67,8 @@ proxy/http/header_rules.h proxy/http1/head_parser.h
 # A library, and the files that may see it. Tests may use any as a reference.
 LIBRARIES = [
     (r"yaml-cpp/", r"policy/yaml/\w+\.(cc|h)"),
-    (r"openssl/(?!(crypto|evp|rand|sha)\.h)", r"tls/.*|proxy/guard/hardening\.cc"),  # connections and certificates
-    (r"openssl/", r"tls/.*|[\w/]+\.cc"),  # hashes, random bytes, constant-time comparison
+    (r"openssl/(?!(crypto|evp|rand|sha)\.h)", r"(tls|bench/loopback)/.*|proxy/guard/hardening\.cc"),  # connections and certificates
+    (r"openssl/", r"(tls|bench/loopback)/.*|[\w/]+\.cc"),  # hashes, random bytes, constant-time comparison
     (r"re2/", r"transforms/[\w/]+\.cc"),
     (r"zlib\.h", r"proxy/exchange/content_decoder\.cc"),
     (r"simdjson", r"policy/json/json_reader\.cc"),
