@@ -10,9 +10,9 @@
 
 namespace iron::proxy::dns {
 
-/// The lookups of one worker, on the worker's own loop, so that they wake no other thread. Files
-/// are read and the C library is asked by the resolver's thread; what that one read serves for
-/// LookupSources::kFresh.
+/// The lookups of one worker, on the worker's own loop, so that they wake no other thread: one does
+/// only where a file has to be read (Resolver::current()) or the C library asked. Answers of name
+/// servers are kept (docs/dns.md, "Answers that are kept").
 class LocalLookups {
  public:
   using Post = std::function<void(std::function<void()>)>;
@@ -25,6 +25,9 @@ class LocalLookups {
   /// As Resolver::resolve(), but to be called on the loop's thread, where `done` is called too,
   /// maybe before this returns. An incomplete outcome is followed by a complete one.
   void lookup(const std::string& name, LookupDone done);
+  /// What was answered before, or is answered to questions under way, is not used for later
+  /// lookups.
+  void forget_answers();
 
  private:
   struct State;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +21,9 @@ struct LookupOutcome {
   /// the other, and the lookup tells a second outcome, a complete one, when it ends (RFC 8305
   /// section 3).
   bool complete = true;
+  /// How long a complete outcome of name servers may be used again; nothing: not at all, because it
+  /// is a failure, comes from elsewhere, or nobody knows whether it is all.
+  std::optional<std::chrono::seconds> ttl{};
 
   /// `found`, IPv4 addresses in front.
   static LookupOutcome of(const std::vector<policy::IpAddress>& addresses);

@@ -19,9 +19,7 @@ enum class Names { searched, absolute };
 /// What lookups go by: the configured name server, and the files as they were last read
 /// (docs/dns.md, "Lookups"). A value.
 struct LookupSources {
-  static constexpr std::chrono::seconds kFresh{2};
-
-  std::chrono::steady_clock::time_point read_at{};
+  std::uint64_t generation = 0;  ///< another one wherever anything below is different
   ResolvConf conf;
   std::shared_ptr<const HostsFile> hosts;
   bool modules = false;  ///< nsswitch.conf names sources that the C library alone knows
@@ -38,7 +36,6 @@ struct LookupSources {
 
   /// `upstream`: `host:port`, or empty.
   void set_upstream(const std::string& upstream);
-  bool fresh() const { return std::chrono::steady_clock::now() - read_at < kFresh; }
 
   /// The outcome, where nobody needs to be asked.
   std::optional<LookupOutcome> at_once(const std::string& name) const;

@@ -44,6 +44,10 @@ class Reader {
     const unsigned high = byte();
     return static_cast<std::uint16_t>(high << 8 | byte());
   }
+  std::uint32_t u32() {
+    const std::uint32_t high = u16();
+    return high << 16 | u16();
+  }
   std::string_view bytes(std::size_t count) {
     if (!need(count)) return {};
     const std::string_view result = packet_.substr(offset_, count);
@@ -105,6 +109,7 @@ class Reader {
 struct ResourceRecord {
   std::string name;
   std::uint16_t type = 0, klass = 0;
+  std::uint32_t ttl = 0;
   std::string_view data;
 };
 
@@ -113,7 +118,7 @@ ResourceRecord read_record(Reader& reader) {
   record.name = reader.name();
   record.type = reader.u16();
   record.klass = reader.u16();
-  reader.bytes(4);  // TTL
+  record.ttl = reader.u32();
   record.data = reader.bytes(reader.u16());
   return record;
 }
@@ -328,7 +333,10 @@ std::optional<LookupAnswer> parse_lookup(std::string_view packet,
   for (int i = 0; i < header.answers && !answer.malformed; ++i) {
     const ResourceRecord record = read_record(reader);
     answer.malformed = reader.failed();
-    if (!answer.malformed) take_address(answer, record, type);
+    if (answer.malformed) break;
+    take_address(answer, record, type);
+    // With the highest bit set it counts as none (RFC 2181 section 8).
+    answer.ttl = std::min(answer.ttl, record.ttl >> 31 != 0 ? 0 : record.ttl);
   }
   answer.lame = answer.rcode == 0 && header.answers == 0 && header.additionals == 0 &&
                 (header.flags & (kAuthoritative | kRecursionAvailable)) == 0;

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -81,6 +82,8 @@ struct LookupAnswer {
   bool truncated = false;
   bool malformed = false;
   bool lame = false;  ///< a referral of a server that does not recurse
+  /// Seconds: the least of all records of the answer, aliases (CNAME) among them.
+  std::uint32_t ttl = std::numeric_limits<std::uint32_t>::max();
   std::vector<policy::IpAddress> addresses;
 };
 /// Most addresses taken from one answer.

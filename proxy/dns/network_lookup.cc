@@ -220,8 +220,10 @@ void NetworkLookup::take_answer(Question& question, LookupAnswer answer) {
     ask_over_tcp(question);
     return;
   }
-  const auto settle = [this, &question](Status status) {
+  const auto settle = [&](Status status) {
     question.state = Question::State::settled;
+    question.answered_at = Clock::now();
+    question.ttl = answer.ttl;
     question.status = status;
     question.server = server().shown;
     question.reason = "no such host";
@@ -371,6 +373,16 @@ std::vector<policy::IpAddress> NetworkLookup::addresses() const {
   return all;
 }
 
+/// Nothing if one kind is missing for a reason that may pass, or is much older than the other.
+std::optional<std::chrono::seconds> NetworkLookup::ttl() const {
+  const auto& [one, other] = questions_;
+  const bool settled = one.state == Question::State::settled && other.state == one.state;
+  if (!settled || names_failed_) return std::nullopt;
+  if (std::chrono::abs(one.answered_at - other.answered_at) > std::chrono::seconds(1))
+    return std::nullopt;
+  return std::chrono::seconds(std::min(one.ttl, other.ttl));
+}
+
 void NetworkLookup::end_try() {
   ++generation_;
   timer_.cancel();
@@ -387,10 +399,13 @@ void NetworkLookup::name_over() {
     missing = missing || question.status == Status::no_such_name;
   }
   if (const auto found = addresses(); !found.empty()) {
+    LookupOutcome outcome = LookupOutcome::of(found);
+    outcome.ttl = ttl();
     const Done done = std::exchange(done_, nullptr);
-    done(LookupOutcome::of(found));
+    done(std::move(outcome));
     return;
   }
+  names_failed_ = names_failed_ || failed;
   // A name never asked for lacks a reason: the time was over before.
   const Question& last = questions_[1];
   if (!last.reason.empty()) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,8 @@ class NetworkLookup : public std::enable_shared_from_this<NetworkLookup> {
     enum class State { asking, asking_tcp, failed, settled } state = State::asking;
     Status status = Status::failed;
     std::vector<policy::IpAddress> addresses;
+    Clock::time_point answered_at{};
+    std::uint32_t ttl = 0;
     std::string reason, server;  ///< of the last failure
     std::shared_ptr<TcpQuestion> tcp;
     bool open() const { return state == State::asking || state == State::asking_tcp; }
@@ -90,6 +93,7 @@ class NetworkLookup : public std::enable_shared_from_this<NetworkLookup> {
   void wait_for_other_kind();
   void tell_one_kind();
   std::vector<policy::IpAddress> addresses() const;
+  std::optional<std::chrono::seconds> ttl() const;
   void name_over();
   void end_try();
 
@@ -109,6 +113,7 @@ class NetworkLookup : public std::enable_shared_from_this<NetworkLookup> {
   std::size_t try_ = 0;
   std::uint64_t generation_ = 0;  ///< handlers of an earlier try do nothing
   std::array<Question, 2> questions_;
+  bool names_failed_ = false;  ///< nobody knows about a name that comes before
   LookupOutcome last_;
 };
 

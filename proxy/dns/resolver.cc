@@ -13,6 +13,8 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cerrno>
+#include <cstdint>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -28,6 +30,7 @@ namespace {
 namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 using Done = dns::LookupDone;
+constexpr int kQuietLooks = 10;
 
 /// A file of /etc that may change while the program runs.
 class WatchedFile {
@@ -60,6 +63,8 @@ class WatchedFile {
     }
     return text;
   }
+  /// The next call of changed() tells that it may.
+  void forget() { seen_.reset(); }
   /// The process may not open it, nor may the C library: it was handed over.
   bool foreign() const { return foreign_; }
 
@@ -117,11 +122,16 @@ struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
     first.try_limit = options.try_limit;
     first.total_limit = options.total_limit;
     first.hosts = std::make_shared<dns::HostsFile>();
+    first.conf = dns::ResolvConf::parse("", host_name());
     sources = std::make_shared<dns::LookupSources>(std::move(first));
-    refresh();
+    look_at_files();
   }
 
-  void refresh();
+  bool fresh() const;
+  void look_at_files();
+  void look_if_stale();
+  void keep_looking();
+  void go_by(dns::LookupSources next);
   void start(const std::string& name, Names names, Done done);
   Done counted(const std::string& name, Done done);
   void ask(const std::string& name, Names names, Done done);
@@ -132,6 +142,12 @@ struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
   Options options;
   WatchedFile resolv_conf_file, hosts_file, nsswitch_file;
   Sources sources;  ///< replaced as a whole: others hold what it was
+  // For other threads, which see a later look together with the generation that it brought.
+  std::atomic<std::uint64_t> generation{0};
+  std::atomic<Clock::time_point> looked_at{};
+  std::atomic<bool> asked_for{false};  ///< since the last look
+  int quiet_looks = 0;
+  bool keeps_looking = false;
 
   std::shared_ptr<dns::JoinedLookups> joined = std::make_shared<dns::JoinedLookups>();
   std::shared_ptr<std::atomic<int>> outstanding = std::make_shared<std::atomic<int>>(0);
@@ -141,27 +157,65 @@ struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
   /// Its loop opens its descriptors with the first object that needs them, which must not be when
   /// none are left.
   asio::steady_timer opens_the_loop{io};
+  asio::steady_timer next_look{io};
   dns::SystemLookups system;
 };
 
-void Resolver::State::refresh() {
-  const bool first = sources->read_at == Clock::time_point{};
-  if (!first && sources->fresh()) return;
-  auto next = std::make_shared<dns::LookupSources>(*sources);
-  next->read_at = Clock::now();
-  if (resolv_conf_file.changed()) {
-    const auto text = resolv_conf_file.read();
-    if (text || first) next->conf = dns::ResolvConf::parse(text.value_or(""), host_name());
-    next->library_is_blind = resolv_conf_file.foreign();
+bool Resolver::State::fresh() const {
+  return Clock::now() - looked_at.load(std::memory_order_acquire) < options.fresh;
+}
+
+void Resolver::State::go_by(dns::LookupSources next) {
+  next.generation = sources->generation + 1;
+  sources = std::make_shared<dns::LookupSources>(std::move(next));
+  generation.store(sources->generation, std::memory_order_release);
+}
+
+void Resolver::State::look_at_files() {
+  const auto now = Clock::now();
+  try {
+    const bool other_conf = resolv_conf_file.changed(), other_hosts = hosts_file.changed(),
+               other_modules = nsswitch_file.changed();
+    const auto conf = other_conf ? resolv_conf_file.read() : std::nullopt;
+    const auto hosts = other_hosts ? hosts_file.read() : std::nullopt;
+    const auto modules = other_modules ? nsswitch_file.read() : std::nullopt;
+    const bool blind = other_conf ? resolv_conf_file.foreign() : sources->library_is_blind;
+    if (conf || hosts || modules || blind != sources->library_is_blind) {
+      dns::LookupSources next = *sources;
+      if (conf) next.conf = dns::ResolvConf::parse(*conf, host_name());
+      next.library_is_blind = blind;
+      if (hosts) next.hosts = std::make_shared<dns::HostsFile>(dns::HostsFile::parse(*hosts));
+      if (modules) next.modules = dns::needs_system_lookup(*modules);
+      go_by(std::move(next));
+    }
+  } catch (...) {
+    for (WatchedFile* file : {&resolv_conf_file, &hosts_file, &nsswitch_file}) file->forget();
+    throw;
   }
-  if (hosts_file.changed()) {
-    if (const auto text = hosts_file.read())
-      next->hosts = std::make_shared<dns::HostsFile>(dns::HostsFile::parse(*text));
+  looked_at.store(now, std::memory_order_release);
+}
+
+void Resolver::State::look_if_stale() {
+  if (!fresh()) look_at_files();
+  if (!keeps_looking) {
+    quiet_looks = 0;
+    keep_looking();
   }
-  if (nsswitch_file.changed()) {
-    if (const auto text = nsswitch_file.read()) next->modules = dns::needs_system_lookup(*text);
-  }
-  sources = std::move(next);
+}
+
+/// While names are looked up, so that those who do it find the files looked at and wake nobody.
+void Resolver::State::keep_looking() {
+  keeps_looking = false;
+  next_look.expires_after(options.look_each);
+  next_look.async_wait([this](const boost::system::error_code& error) {
+    keeps_looking = false;
+    if (error) return;
+    quiet_looks = asked_for.exchange(false, std::memory_order_relaxed) ? 0 : quiet_looks + 1;
+    if (quiet_looks >= kQuietLooks) return;
+    look_at_files();
+    keep_looking();
+  });
+  keeps_looking = true;
 }
 
 void Resolver::State::start(const std::string& name, Names names, Done done) {
@@ -238,9 +292,9 @@ void Resolver::State::find_upstream(const std::string& name, Names names, Done d
                      lookup_error(name, sources->first_server(), "dial udp: " + outcome.error)));
                  return;
                }
-               auto next = std::make_shared<dns::LookupSources>(*sources);
-               next->upstream_address = outcome.addresses.front();
-               sources = std::move(next);
+               dns::LookupSources next = *sources;
+               next.upstream_address = outcome.addresses.front();
+               go_by(std::move(next));
                ask_network(name, names, done);
              });
 }
@@ -283,19 +337,32 @@ dns::LookupDone Resolver::counted(const std::string& name, dns::LookupDone done)
   return state_->counted(name, std::move(done));
 }
 
-void Resolver::resolve(const std::string& name,
-                       Names names,
-                       std::function<void(LookupOutcome, Sources)> done) {
+void Resolver::resolve(const std::string& name, Names names, dns::LookupDone done) {
   State& state = *state_;
-  const auto seen = std::make_shared<Sources>();
-  const auto once = std::make_shared<dns::LookupOnce>(
-      state.ending,
-      [seen, done = std::move(done)](LookupOutcome outcome) { done(std::move(outcome), *seen); });
-  asio::post(state.io, [&state, name, names, seen, once] {
-    state.refresh();
-    *seen = state.sources;
+  const auto once = std::make_shared<dns::LookupOnce>(state.ending, std::move(done));
+  asio::post(state.io, [&state, name, names, once] {
+    state.look_if_stale();
     state.start(name, names, [once](LookupOutcome outcome) { once->pass(std::move(outcome)); });
   });
+}
+
+void Resolver::read(std::function<void(const Sources&)> done) {
+  asio::post(state_->io, [&state = *state_, done = std::move(done)] {
+    if (state.ending) return;
+    try {
+      state.look_if_stale();
+    } catch (const std::bad_alloc&) {
+      // What was read before serves them, and the next one looks again.
+    }
+    done(state.sources);
+  });
+}
+
+bool Resolver::current(const dns::LookupSources& sources) const {
+  if (!state_->asked_for.load(std::memory_order_relaxed))
+    state_->asked_for.store(true, std::memory_order_relaxed);
+  return state_->fresh() &&
+         state_->generation.load(std::memory_order_acquire) == sources.generation;
 }
 
 }  // namespace iron::proxy

@@ -24,6 +24,8 @@ class Resolver {
     std::string hosts = "/etc/hosts";
     std::string nsswitch = "/etc/nsswitch.conf";
     std::chrono::milliseconds try_limit{5000}, total_limit{10000};
+    /// How long a look at the files serves, and how often they are looked at while it does.
+    std::chrono::milliseconds fresh{2000}, look_each{1000};
     /// Names under way, on whatever thread; how many wait for one of them does not count.
     int max_outstanding = 1024;
   };
@@ -39,13 +41,18 @@ class Resolver {
   void start();
 
   using Names = dns::Names;
+  /// `done` is called on the resolver's thread; it must not block. Once, unless the first outcome
+  /// is incomplete: then once more. IPv4 addresses come first. Errors read `lookup NAME on SERVER:
+  /// REASON`.
+  void resolve(const std::string& name, Names names, dns::LookupDone done);
+
   using Sources = std::shared_ptr<const dns::LookupSources>;
-  /// `done` is called on the resolver's thread with what the lookup went by; it must not block.
-  /// Once, unless the first outcome is incomplete: then once more. IPv4 addresses come first.
-  /// Errors read `lookup NAME on SERVER: REASON`.
-  void resolve(const std::string& name,
-               Names names,
-               std::function<void(LookupOutcome, Sources)> done);
+  /// `done` is called on the resolver's thread, once, with what lookups go by now.
+  void read(std::function<void(const Sources&)> done);
+  /// Whether lookups go by `sources` as of a look at the files that still serves, so that nobody
+  /// has to be asked. Being called keeps the resolver's thread looking at them, until ten looks
+  /// after the last call.
+  bool current(const dns::LookupSources& sources) const;
 
   /// `done` for a lookup made elsewhere, which counts as one under way until it is gone; null, and
   /// `done` was told why, if `max_outstanding` are.

@@ -32,6 +32,7 @@ Site::~Site() = default;
 void Site::set_snapshot(std::shared_ptr<const Snapshot> snapshot) {
   snapshot_ = std::move(snapshot);
   pool_.clear();
+  lookups_.forget_answers();
 }
 
 std::unique_ptr<SecretBuffer> Site::take_scratch() {

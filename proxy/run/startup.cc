@@ -190,11 +190,7 @@ void Startup::load() {
       started_.emplace_back("dns server starting", sockets_.dns_udp.local_address());
       dns_.emplace(std::move(options), std::move(zone), *log_,
                    [this](const std::string& name, std::function<void(LookupOutcome)> done) {
-                     resolver_->resolve(
-                         name, Resolver::Names::absolute,
-                         [done = std::move(done)](LookupOutcome outcome, const Resolver::Sources&) {
-                           done(std::move(outcome));
-                         });
+                     resolver_->resolve(name, Resolver::Names::absolute, std::move(done));
                    });
       sockets_.dns_udp.release();
       sockets_.dns_tcp.release();

@@ -185,6 +185,32 @@ TEST(DnsMessage, ReadsAddressesBehindAliases) {
               ElementsAre(IpAddress::v4({10, 0, 0, 1}), IpAddress::v4({10, 0, 0, 2})));
 }
 
+TEST(DnsMessage, TheTimeToLiveIsTheLeastOfAllRecords) {
+  const struct {
+    const char* why;
+    int answers;
+    const char* records;
+    std::uint32_t ttl;
+  } cases[] = {
+      {"one", 1, "c00c 0001 0001 0000003c 0004 0a000001", 60},
+      {"two", 2, "c00c 0001 0001 0000003c 0004 0a000001 c00c 0001 0001 00000005 0004 0a000002", 5},
+      {"an alias", 2, "c00c 0005 0001 00000007 0002 c00e c00e 0001 0001 0000003c 0004 0a000001", 7},
+      {"behind it", 2, "c00c 0005 0001 0000003c 0002 c00e c00e 0001 0001 00000008 0004 0a000001",
+       8},
+      {"none", 1, "c00c 0001 0001 00000000 0004 0a000001", 0},
+      {"longest", 1, "c00c 0001 0001 7fffffff 0004 0a000001", 0x7fffffff},
+      {"RFC 2181 section 8", 1, "c00c 0001 0001 80000001 0004 0a000001", 0},
+      {"an alias alone", 1, "c00c 0005 0001 00000007 0002 c00e", 7},
+      {"no records", 0, "", 0xffffffff},
+  };
+  for (const auto& c : cases) {
+    const auto answer = parse_lookup(lookup_answer("8180", c.answers, c.records), 0xbeef,
+                                     *wire_name("a.b"), kTypeA);
+    ASSERT_TRUE(answer && !answer->malformed) << c.why;
+    EXPECT_EQ(answer->ttl, c.ttl) << c.why;
+  }
+}
+
 TEST(DnsMessage, TakesOnlyAnswersToItsQuestion) {
   const std::string name = *wire_name("a.b");
   const std::string good = lookup_answer("8180", 0, "");

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <chrono>
@@ -43,15 +45,15 @@ class LocalLookupsTest : public testing::Test {
   }
   void serve(FakeNameServer::Answer answer) {
     server_.emplace(std::move(answer));
-    Resolver::Options options;
-    options.upstream_resolver = server_->address();
-    options.resolv_conf = directory_ / "resolv.conf";
-    options.hosts = directory_ / "hosts";
-    options.nsswitch = directory_ / "nsswitch.conf";
-    options.max_outstanding = kMaxOutstanding;
-    resolver_.emplace(options);
+    options_.upstream_resolver = server_->address();
+    options_.resolv_conf = directory_ / "resolv.conf";
+    options_.hosts = directory_ / "hosts";
+    options_.nsswitch = directory_ / "nsswitch.conf";
+    options_.max_outstanding = kMaxOutstanding;
+    resolver_.emplace(options_);
     resolver_->start();
     lookups_.emplace(io_, *resolver_, [this](std::function<void()> action) {
+      ++posts_;
       boost::asio::post(io_, std::move(action));
     });
   }
@@ -73,7 +75,17 @@ class LocalLookupsTest : public testing::Test {
     return outcomes;
   }
 
+  LookupOutcome look_up_one(const std::string& name) { return look_up({name})[0]; }
+  /// How often the name server was asked about the name.
+  std::size_t asked(const std::string& name) const {
+    const auto all = server_->asked();
+    return static_cast<std::size_t>(
+        std::count_if(all.begin(), all.end(), [&](const Asked& one) { return one.name == name; }));
+  }
+
   static constexpr int kMaxOutstanding = 8;
+  Resolver::Options options_;
+  std::atomic<int> posts_{0};  ///< by the resolver's thread
   const std::thread::id here_ = std::this_thread::get_id();
   std::filesystem::path directory_;
   std::optional<FakeNameServer> server_;
@@ -109,8 +121,7 @@ TEST_F(LocalLookupsTest, DoesNotWaitForTheResolversThread) {
   look_up({"file.test"});
   std::promise<void> release;
   resolver_->resolve("file.test", Resolver::Names::searched,
-                     [gate = release.get_future().share()](
-                         const LookupOutcome&, const Resolver::Sources&) { gate.wait(); });
+                     [gate = release.get_future().share()](const LookupOutcome&) { gate.wait(); });
   EXPECT_EQ(look_up({"up.test"})[0].status, Status::found);
   release.set_value();
 }
@@ -130,15 +141,181 @@ TEST_F(LocalLookupsTest, ManyMayWaitForOneName) {
   for (const LookupOutcome& outcome : look_up(names)) EXPECT_EQ(outcome.error, "");
 }
 
-TEST_F(LocalLookupsTest, ChangedFilesCountOnceTheyAreNotFresh) {
+TEST_F(LocalLookupsTest, ChangedFilesAreSeen) {
   serve(answer);
   look_up({"file.test"});
   write("hosts", "10.0.0.10 file.test\n10.0.0.11 more.test\n");
   const auto changed = [this] {
     return look_up({"file.test"})[0].addresses.front() == IpAddress::v4({10, 0, 0, 10});
   };
-  const auto limit = std::chrono::steady_clock::now() + dns::LookupSources::kFresh + 10s;
+  const auto limit = std::chrono::steady_clock::now() + 20s;
   while (!changed()) ASSERT_LT(std::chrono::steady_clock::now(), limit);
+}
+
+TEST_F(LocalLookupsTest, FilesThatAreLookedAtInTimeCostNoOtherThread) {
+  options_.fresh = 1h;
+  options_.look_each = 5ms;
+  serve(answer);
+  for (int i = 0; i < 100; ++i) look_up_one("up" + std::to_string(i) + ".test");
+  EXPECT_EQ(posts_, 1) << "for the first look";
+  // Nobody is asked, and yet a change is seen.
+  write("hosts", "10.0.0.10 file.test\n");
+  const auto limit = std::chrono::steady_clock::now() + 20s;
+  while (look_up_one("file.test").addresses.front() != IpAddress::v4({10, 0, 0, 10}))
+    ASSERT_LT(std::chrono::steady_clock::now(), limit);
+  EXPECT_GE(posts_, 2);
+}
+
+TEST_F(LocalLookupsTest, FilesThatNobodyLookedAtAreLookedAtFirst) {
+  options_.fresh = 0ms;
+  options_.look_each = 1h;
+  serve(answer);
+  EXPECT_EQ(look_up_one("file.test").addresses.front(), IpAddress::v4({10, 0, 0, 9}));
+  write("hosts", "10.0.0.10 file.test\n# longer\n");
+  EXPECT_EQ(look_up_one("file.test").addresses.front(), IpAddress::v4({10, 0, 0, 10}));
+  EXPECT_EQ(posts_, 2);
+}
+
+TEST_F(LocalLookupsTest, AnswersAreKeptForAllWaysToWriteTheName) {
+  serve([](const Asked& asked) -> Packets {
+    return {FakeNameServer::address_reply(asked, {"10.0.0.1", "10.0.0.2", "fd00::1"})};
+  });
+  const IpAddress one = IpAddress::v4({10, 0, 0, 1}), two = IpAddress::v4({10, 0, 0, 2}),
+                  six = *IpAddress::parse("fd00::1");
+  EXPECT_THAT(look_up_one("up.test").addresses, ElementsAre(one, two, six));
+  EXPECT_THAT(look_up_one("UP.test").addresses, ElementsAre(two, one, six));
+  EXPECT_THAT(look_up_one("up.TEST").addresses, ElementsAre(one, two, six));
+  EXPECT_EQ(server_->asked().size(), 2u);
+  // A name is kept under itself alone.
+  look_up_one("other.test");
+  EXPECT_EQ(asked("other.test."), 2u);
+}
+
+TEST_F(LocalLookupsTest, AnswersOfOtherNamesAreNotKept) {
+  serve([](const Asked& asked) -> Packets {
+    if (asked.name != "evil.test.") return answer(asked);
+    // An alias, and what it leads to; and one more record that nobody asked for.
+    Asked good = asked;
+    good.query.name = *dns::wire_name("good.test");
+    const auto record = [](const std::string& name, std::uint16_t type, const std::string& data) {
+      std::string text = name;
+      for (const std::size_t part :
+           {std::size_t{type}, std::size_t{1}, std::size_t{0}, std::size_t{60}, data.size()}) {
+        text += static_cast<char>(part >> 8);
+        text += static_cast<char>(part & 0xff);
+      }
+      return text + data;
+    };
+    std::string packet = FakeNameServer::reply(asked, {});
+    packet[7] = 2;
+    packet += record(asked.query.name, dns::kTypeCname, good.query.name);
+    packet += record(good.query.name, asked.query.type,
+                     std::string(asked.query.type == dns::kTypeA ? 4 : 16, '\x06'));
+    return {packet};
+  });
+  EXPECT_THAT(look_up_one("evil.test").addresses, testing::Contains(IpAddress::v4({6, 6, 6, 6})));
+  EXPECT_THAT(look_up_one("evil.test").addresses, testing::Contains(IpAddress::v4({6, 6, 6, 6})));
+  EXPECT_EQ(asked("evil.test."), 2u) << "it is kept under its own name";
+  EXPECT_THAT(look_up_one("good.test").addresses, ElementsAre(IpAddress::v4({10, 0, 0, 1})));
+  EXPECT_EQ(asked("good.test."), 2u);
+}
+
+TEST_F(LocalLookupsTest, WhatIsNoWholeAnswerIsNotKept) {
+  options_.try_limit = 200ms;
+  write("resolv.conf", "nameserver 192.0.2.53\noptions attempts:1\nsearch broken.test corp.test\n");
+  serve([](const Asked& asked) -> Packets {
+    const auto fail = [&](dns::Rcode code) {
+      return Packets{FakeNameServer::reply(asked, {}, code)};
+    };
+    const bool v4 = asked.query.type == dns::kTypeA;
+    if (asked.name == "empty.test.") return fail(dns::Rcode::no_error);
+    if (asked.name == "servfail.test.") return fail(dns::Rcode::server_failure);
+    if (asked.name == "half.test." && !v4) return fail(dns::Rcode::server_failure);
+    if (asked.name == "other-half.test." && v4) return fail(dns::Rcode::server_failure);
+    if (asked.name == "silent-half.test." && !v4) return {};
+    if (asked.name == "host.broken.test.") return fail(dns::Rcode::server_failure);
+    const bool known = asked.name.ends_with("half.test.") || asked.name == "whole.test." ||
+                       asked.name == "host.corp.test." || asked.name == "kept.corp.test.";
+    if (!known) return fail(dns::Rcode::no_such_name);
+    return {FakeNameServer::address_reply(asked, {"10.0.0.1", "fd00::1"})};
+  });
+  const struct {
+    const char *name, *asked;
+    Status status;
+    bool kept;
+  } cases[] = {
+      {"nx.test", "nx.test.", Status::no_such_name, false},
+      {"empty.test.", "empty.test.", Status::no_addresses, false},
+      {"servfail.test.", "servfail.test.", Status::failed, false},
+      {"half.test", "half.test.", Status::found, false},
+      {"other-half.test", "other-half.test.", Status::found, false},
+      {"silent-half.test", "silent-half.test.", Status::found, false},
+      // Found by the search list, where nobody knows of a name in front of it, and where one does.
+      {"host", "host.corp.test.", Status::found, false},
+      {"kept", "kept.corp.test.", Status::found, true},
+      {"whole.test", "whole.test.", Status::found, true},
+  };
+  for (const auto& c : cases) {
+    EXPECT_EQ(look_up_one(c.name).status, c.status) << c.name;
+    const std::size_t before = asked(c.asked);
+    EXPECT_GE(before, 2u) << c.name;
+    EXPECT_EQ(look_up_one(c.name).status, c.status) << c.name;
+    EXPECT_EQ(asked(c.asked) == before, c.kept) << c.name;
+  }
+}
+
+TEST_F(LocalLookupsTest, TheHostsFileCountsBeforeWhatIsKept) {
+  options_.fresh = 0ms;
+  options_.look_each = 1h;
+  serve(answer);
+  look_up_one("up.test");
+  write("hosts", "10.0.0.10 up.test\n");
+  EXPECT_THAT(look_up_one("up.test").addresses, ElementsAre(IpAddress::v4({10, 0, 0, 10})));
+  write("hosts", "# nothing any more\n");
+  EXPECT_THAT(look_up_one("up.test").addresses, ElementsAre(IpAddress::v4({10, 0, 0, 1})));
+  EXPECT_EQ(asked("up.test."), 4u) << "what the file says is not kept, and its change empties";
+}
+
+TEST_F(LocalLookupsTest, ForgottenAnswersAreAskedForAgain) {
+  serve(answer);
+  look_up_one("up.test");
+  lookups_->forget_answers();
+  look_up_one("up.test");
+  EXPECT_EQ(asked("up.test."), 4u);
+  look_up_one("up.test");
+  EXPECT_EQ(asked("up.test."), 4u);
+}
+
+TEST_F(LocalLookupsTest, AnswersToQuestionsOfBeforeAreNotKept) {
+  serve(answer);
+  look_up_one("file.test");
+  bool told = false;
+  lookups_->lookup("up.test", [&](const LookupOutcome&) { told = true; });
+  lookups_->forget_answers();
+  const auto limit = std::chrono::steady_clock::now() + 20s;
+  while (!told && std::chrono::steady_clock::now() < limit) io_.run_one_for(1s);
+  ASSERT_TRUE(told);
+  look_up_one("up.test");
+  EXPECT_EQ(asked("up.test."), 4u);
+}
+
+TEST_F(LocalLookupsTest, ChangesOfEachFileEmptyWhatIsKept) {
+  options_.fresh = 0ms;
+  options_.look_each = 1h;
+  serve(answer);
+  std::size_t questions = 0;
+  for (const auto& [file, text] : {std::pair{"hosts", "10.0.0.7 file.test more.test\n"},
+                                   std::pair{"resolv.conf", "nameserver 192.0.2.54\n# other\n"},
+                                   std::pair{"nsswitch.conf", "hosts: files dns\n# other\n"}}) {
+    look_up_one("up.test");
+    questions += 2;
+    EXPECT_EQ(asked("up.test."), questions) << file;
+    look_up_one("up.test");
+    EXPECT_EQ(asked("up.test."), questions) << file;
+    write(file, text);
+  }
+  look_up_one("up.test");
+  EXPECT_EQ(asked("up.test."), questions + 2);
 }
 
 TEST_F(LocalLookupsTest, WhoComesWhileOneKindIsAwaitedGoesOnAtOnce) {

@@ -78,7 +78,7 @@ class ResolverTest : public testing::Test {
     if (!resolver_) make();
     auto told = std::make_shared<Promises>();
     Lookup lookup{name, told, told->incomplete.get_future(), told->complete.get_future()};
-    resolver_->resolve(name, names, [told](LookupOutcome result, const Resolver::Sources&) {
+    resolver_->resolve(name, names, [told](LookupOutcome result) {
       (result.complete ? told->complete : told->incomplete).set_value(std::move(result));
     });
     return lookup;
@@ -370,11 +370,9 @@ TEST_F(ResolverTest, ThoseWhoWaitForTheSameNameShareALookup) {
   std::atomic<int> answered{0};
   std::promise<void> all;
   for (int i = 0; i < kCallers; ++i) {
-    resolver_->resolve("up.test", Resolver::Names::searched,
-                       [&](const LookupOutcome& outcome, const Resolver::Sources&) {
-                         if (outcome.status == Status::found && ++answered == kCallers)
-                           all.set_value();
-                       });
+    resolver_->resolve("up.test", Resolver::Names::searched, [&](const LookupOutcome& outcome) {
+      if (outcome.status == Status::found && ++answered == kCallers) all.set_value();
+    });
   }
   // Behind all of them in the resolver's queue.
   EXPECT_EQ(resolve("-").status, Status::no_such_name);
@@ -389,7 +387,7 @@ TEST_F(ResolverTest, TheNumberOfLookupsIsBounded) {
   make();
   for (int i = 0; i < options_.max_outstanding; ++i) {
     resolver_->resolve("up" + std::to_string(i) + ".test", Resolver::Names::searched,
-                       [](const LookupOutcome&, const Resolver::Sources&) {});
+                       [](const LookupOutcome&) {});
   }
   EXPECT_EQ(resolve("up.test").error, "lookup up.test: too many lookups");
 }
@@ -399,7 +397,7 @@ TEST_F(ResolverTest, EndsWhileLookupsAreUnderWay) {
   make();
   bool called = false;
   resolver_->resolve("up.test", Resolver::Names::searched,
-                     [&called](const LookupOutcome&, const Resolver::Sources&) { called = true; });
+                     [&called](const LookupOutcome&) { called = true; });
   resolve("-");  // the other is under way when this one, behind it in the queue, is answered
   resolver_.reset();
   EXPECT_FALSE(called);

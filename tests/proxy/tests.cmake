@@ -1,6 +1,7 @@
 set(proxy_tests
   admin_answers_test.cc
   allocation_test.cc
+  answer_cache_test.cc
   answer_head_test.cc
   answers_test.cc
   body_reader_test.cc

@@ -1,10 +1,12 @@
-"""Name servers that are slow about one kind of address, or never answer for it (RFC 8305 section 3)."""
+"""Lookups: name servers that are slow about one kind of address, or never answer for it (RFC 8305 section 3); answers that are kept."""
+import signal
 import socket
 import struct
 import threading
 import time
 
-from harness import DEADLINE, WireTest, main
+from harness import DEADLINE, Upstream, WireTest, main, wait_until
+from harness.case import merged
 from harness.dns import A, AAAA, Answer, Dns, query, read_name
 from harness.upstream import answer
 
@@ -148,6 +150,93 @@ class OneKind(WireTest):
         # A question for A is not answered by the fact that there are others.
         self.slow.kinds["b.pass.test", A], self.slow.kinds["b.pass.test", AAAA] = (0.5, ["10.2.2.3"]), ["fd00::1"]
         self.assertEqual((0, ["10.2.2.3"]), ask("b.pass.test")[:2])
+
+
+class Kept(WireTest):
+    """Each request here dials anew, for the origin ends each connection; one client connection stays at one worker."""
+
+    config = {"proxy": {"upstream_deny_cidrs": ["127.0.0.7/32"]}}
+
+    def setUp(self):
+        self.upstream.default = answer(fields=[("Connection", "close")])
+
+    def get(self, peer, name):
+        """The status, and the record of the request."""
+        mark = self.last.mark()
+        status = peer.request("GET", "/" + name, self.upstream.host(name)).status
+        return status, self.last.wait_request(path="/" + name, after=mark)
+
+    def client(self, proxy=None):
+        self.last = proxy or self.proxy
+        return self.plain(self.last)
+
+    def test_within_its_time_an_answer_is_used_again(self):
+        peer = self.client()
+        for _ in range(5):
+            self.assertEqual(200, self.get(peer, "kept.test")[0])
+        self.assertEqual(1, self.dns.asked("kept.test"))
+        self.assertEqual(5, len([request for request in self.upstream.requests if request.target == "/kept.test"]))
+        self.assertEqual(5, len({request.connection.number for request in self.upstream.requests if request.target == "/kept.test"}))
+
+    def test_after_its_time_it_is_asked_for_again(self):
+        self.dns.ttls["short.test"] = 1
+        peer = self.client()
+        began = time.monotonic()
+        self.assertEqual(200, self.get(peer, "short.test")[0])
+        wait_until(lambda: self.get(peer, "short.test")[0] == 200 and self.dns.asked("short.test") == 2, "a second lookup")
+        self.assertGreaterEqual(time.monotonic() - began, 1)
+
+    def test_failures_are_asked_for_each_time(self):
+        self.dns.names |= {"nx.test": "NXDOMAIN", "none.test": []}
+        peer = self.client()
+        for name in ("nx.test", "none.test"):
+            for count in (1, 2):
+                self.assertEqual(502, self.get(peer, name)[0])
+                self.assertEqual(count, self.dns.asked(name))
+
+    def test_each_use_is_judged(self):
+        self.dns.names["denied.test"] = ["127.0.0.7"]
+        peer = self.client()
+        for _ in range(3):
+            status, record = self.get(peer, "denied.test")
+            self.assertEqual(502, status)
+            self.assertRegex(record["error"], r"denied by upstream_deny_cidrs: 127\.0\.0\.7 in 127\.0\.0\.7/32$")
+        self.assertEqual(1, self.dns.asked("denied.test"))
+
+    def test_another_answer_is_judged_anew(self):
+        self.dns.ttls["moves.test"] = 1
+        peer = self.client()
+        self.assertEqual(200, self.get(peer, "moves.test")[0])
+        self.dns.names["moves.test"] = ["127.0.0.7"]
+        wait_until(lambda: self.get(peer, "moves.test")[0] == 502, "the other address")
+        self.assertIn("denied by upstream_deny_cidrs", self.get(peer, "moves.test")[1]["error"])
+
+    def test_addresses_take_turns(self):
+        other = Upstream(address="127.0.0.9", port=self.upstream.port)
+        self.addCleanup(other.close)
+        other.default = self.upstream.default
+        self.dns.names["two.test"] = ["127.0.0.1", "127.0.0.9"]
+        peer = self.client()
+        used = [self.get(peer, "two.test")[1]["audit"]["upstream_addr"].split(":")[0] for _ in range(4)]
+        self.assertEqual(["127.0.0.1", "127.0.0.9"] * 2, used)
+        self.assertEqual(1, self.dns.asked("two.test"))
+
+    def test_a_reload_empties(self):
+        proxy = self.own_proxy()
+        peer = self.client(proxy)
+        for _ in range(2):
+            self.assertEqual(200, self.get(peer, "reload.test")[0])
+        asked = self.dns.asked("reload.test")
+        self.assertEqual(1, asked)
+        proxy.send_signal(signal.SIGHUP)
+        proxy.wait_record("management reload succeeded")
+        self.assertEqual(200, self.get(peer, "reload.test")[0])
+        self.assertEqual(asked + 1, self.dns.asked("reload.test"))
+        # What was looked up before is judged by the list of now.
+        proxy.write_config(merged(proxy.config, {"proxy": {"upstream_deny_cidrs": ["127.0.0.1/32"]}}))
+        proxy.send_signal(signal.SIGHUP)
+        proxy.wait_record("management reload succeeded", count=2)
+        self.assertEqual(502, self.get(peer, "reload.test")[0])
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ class Machine(WireTest):
         """It cannot read the new resolv.conf either: the proxy asks the name servers in its place."""
         class OnPort53(Dns):
             def __init__(self, address):  # pylint: disable=super-init-not-called
-                self.names, self.queries = {}, []
+                self.names, self.ttls, self.queries = {}, {}, []
                 self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
                 self.sock.bind((address, 53))
                 threading.Thread(target=self._serve, daemon=True).start()

@@ -59,10 +59,10 @@ def query(name, kind=A, ident=0x1234, flags=0x0100, extra=b"", klass=1):
 
 
 class Dns:
-    """`names`: name to a list of addresses, or one of NXDOMAIN, SERVFAIL, DROP. `queries` holds (name, type)."""
+    """`names`: name to a list of addresses, or one of NXDOMAIN, SERVFAIL, DROP; `ttls`: name to seconds. `queries` holds (name, type)."""
 
     def __init__(self):
-        self.names, self.queries = {}, []
+        self.names, self.ttls, self.queries = {}, {}, []
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind(("127.0.0.1", 0))
         self.address = "127.0.0.1:%d" % self.sock.getsockname()[1]
@@ -70,6 +70,10 @@ class Dns:
 
     def close(self):
         self.sock.close()
+
+    def asked(self, name):
+        """How often the addresses of a name were asked for."""
+        return self.queries.count((name, A))
 
     def _serve(self):
         while True:
@@ -97,7 +101,7 @@ class Dns:
         for address in known if rcode == 0 else []:
             address = ipaddress.ip_address(address)
             if (kind, address.version) in ((A, 4), (AAAA, 6)):
-                records += b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, 60, len(address.packed)) + address.packed
+                records += b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, self.ttls.get(name, 60), len(address.packed)) + address.packed
                 count += 1
         head = struct.pack("!HHHHHH", struct.unpack_from("!H", data)[0], 0x8180 | rcode, 1, count, 0, 0)
         return head + data[12:at + 4] + records
