@@ -43,8 +43,8 @@ struct Limits {
   friend bool operator==(const Limits&, const Limits&) = default;
 };
 
-/// The whole configuration after environment overrides and defaults; a value. docs/configuration.md
-/// lists every key with its meaning.
+/// The whole configuration after environment overrides and defaults; a value. Default
+/// values stand here, everything else about a key in policy/config/config_keys.h.
 struct Config {
   std::string path;  ///< file it came from; empty without -config
 
@@ -109,5 +109,7 @@ void validate(const Config& config, ValidateFor purpose);
 /// Names of the keys (dotted, in the order of the file's documentation) whose values differ and
 /// that a reload can not apply.
 std::vector<std::string> keys_needing_restart(const Config& running, const Config& loaded);
+/// Gives `running` the values of `loaded` that a reload can apply: those of all other keys.
+void apply_reload(Config& running, const Config& loaded);
 
 }  // namespace iron::policy

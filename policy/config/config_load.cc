@@ -7,10 +7,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <optional>
+#include <span>
+#include <type_traits>
+#include <variant>
 
 #include "policy/config/config.h"
+#include "policy/config/config_keys.h"
 #include "policy/config/open_file.h"
-#include "policy/match/deny_list.h"
 #include "policy/quote.h"
 #include "policy/yaml/yaml_reader.h"
 
@@ -57,39 +60,13 @@ class File {
   int descriptor_ = -1;
 };
 
-/// A duration is read as text first; its faults are reported at once and without a line.
-void read_duration(BlockReader& block, std::string_view key, Duration& out) {
-  std::string text;
-  if (!block.scalar(key, text) || text.empty()) return;
-  try {
-    out = parse_duration(text);
-  } catch (const ConfigError& error) {
-    throw ConfigError("parsing config: " + error.text());
-  }
-}
-
-void zero_is(std::int64_t& value, std::int64_t otherwise) {
-  if (value == 0) value = otherwise;
-}
-void zero_is(Duration& value, Duration otherwise) {
-  if (value == Duration::zero()) value = otherwise;
-}
-void empty_is(std::string& value, const std::string& otherwise) {
-  if (value.empty()) value = otherwise;
-}
-
 /// Fills a Config from the blocks of a file. What a file leaves out keeps the default.
 class FileReader {
  public:
   FileReader(const std::shared_ptr<const YamlNode>& root, Config& config)
       : config_(config), context_{&errors_, UnknownKeys::are_errors, nullptr, config.path} {
     BlockReader top(root.get(), "config.Config", "", context_);
-    read_dns(top);
-    read_proxy(top);
-    read_tls(top);
-    read_transforms(top);
-    read_small_blocks(top);
-    top.text("hardening", config_.hardening);
+    read_keys(top, "");
     const bool mcp = top.any("mcp") != nullptr;
     const bool postgres = top.any("postgres") != nullptr;
     top.finish();
@@ -99,127 +76,104 @@ class FileReader {
   }
 
  private:
-  void read_dns(BlockReader& top) {
-    const auto node = top.block("dns");
-    BlockReader block(node.get(), "config.DNS", "dns", context_);
-    block.text("listen", config_.dns.listen);
-    block.boolean("enabled", config_.dns.enabled);
-    block.text("proxy_ip", config_.dns.proxy_ip);
-    block.text("upstream_resolver", config_.dns.upstream_resolver);
-    block.texts("passthrough", config_.dns.passthrough);
-    for (const auto& entry : block.blocks("records", "[]config.DNSRecord")) {
-      BlockReader record(entry.get(), "config.DNSRecord", "dns.records", context_);
-      DnsRecord& out = config_.dns.records.emplace_back();
-      record.text("name", out.name);
-      record.text("type", out.type);
-      record.text("value", out.value);
+  /// Reads the keys of the table from `next_` on whose paths begin with `prefix`.
+  void read_keys(BlockReader& block, const std::string& prefix) {
+    while (next_ != keys_.size() && keys_[next_].path.starts_with(prefix)) {
+      const ConfigKey& key = keys_[next_++];
+      const std::string_view name = key.path.substr(prefix.size());
+      if (key.is_block()) {
+        read_block(block.block(name), key);
+      } else {
+        with_member(key, [&](auto& out) { read(block, name, key, out); }, config_);
+      }
+    }
+  }
+
+  void read_block(const std::shared_ptr<const YamlNode>& node, const ConfigKey& key) {
+    const std::string path(key.path);
+    BlockReader block(node.get(), std::string(key.error_type), path, context_);
+    read_keys(block, path + ".");
+    block.finish();
+  }
+
+  static void read(BlockReader& block, std::string_view name, const ConfigKey&, std::string& out) {
+    block.text(name, out);
+  }
+  static void read(BlockReader& block, std::string_view name, const ConfigKey&, bool& out) {
+    block.boolean(name, out);
+  }
+  static void read(BlockReader& block,
+                   std::string_view name,
+                   const ConfigKey& key,
+                   std::int64_t& out) {
+    block.integer(name, out, key.error_type);
+  }
+  static void read(BlockReader& block,
+                   std::string_view name,
+                   const ConfigKey&,
+                   std::vector<std::string>& out) {
+    block.texts(name, out);
+  }
+
+  /// A duration is read as text first; its faults are reported at once and without a line.
+  static void read(BlockReader& block, std::string_view name, const ConfigKey&, Duration& out) {
+    std::string text;
+    if (!block.scalar(name, text) || text.empty()) return;
+    try {
+      out = parse_duration(text);
+    } catch (const ConfigError& error) {
+      throw ConfigError("parsing config: " + error.text());
+    }
+  }
+
+  void read(BlockReader& block,
+            std::string_view name,
+            const ConfigKey& key,
+            std::vector<DnsRecord>& out) {
+    for (const auto& entry : block.blocks(name, "[]config.DNSRecord")) {
+      BlockReader record(entry.get(), "config.DNSRecord", std::string(key.path), context_);
+      DnsRecord& read = out.emplace_back();
+      record.text("name", read.name);
+      record.text("type", read.type);
+      record.text("value", read.value);
       record.finish();
     }
-    block.finish();
   }
 
-  void read_proxy(BlockReader& top) {
-    Config::Proxy& proxy = config_.proxy;
-    const auto node = top.block("proxy");
-    BlockReader block(node.get(), "config.Proxy", "proxy", context_);
-    block.text("http_listen", proxy.http_listen);
-    block.text("https_listen", proxy.https_listen);
-    block.text("tunnel_listen", proxy.tunnel_listen);
-    block.texts("http_listens", proxy.http_listens);
-    block.texts("tunnel_listens", proxy.tunnel_listens);
-    block.integer("max_request_body_bytes", proxy.max_request_body_bytes);
-    block.integer("max_response_body_bytes", proxy.max_response_body_bytes);
-    read_duration(block, "upstream_response_header_timeout",
-                  proxy.upstream_response_header_timeout);
-    block.texts("upstream_deny_cidrs", proxy.upstream_deny_cidrs);
-    read_duration(block, "drain_timeout", proxy.drain_timeout);
-    read_limits(block);
-    read_passthrough(block);
-    block.boolean("explain_denials", proxy.explain_denials);
-    block.boolean("pin_tunnel_target", proxy.pin_tunnel_target);
-    block.boolean("strict_paths", proxy.strict_paths);
-    block.boolean("deny_special_addresses", proxy.deny_special_addresses);
-    block.finish();
-  }
-
-  void read_passthrough(BlockReader& proxy) {
-    for (const auto& entry : proxy.blocks("passthrough", "[]config.Passthrough")) {
-      BlockReader block(entry.get(), "config.Passthrough", "proxy.passthrough", context_);
-      PassThroughEntry& out = config_.proxy.passthrough.emplace_back();
-      out.line = block.line();
-      out.host_line = block.line_of("host");
-      out.cidr_line = block.line_of("cidr");
-      out.ports_line = block.line_of("ports");
-      block.text("host", out.host);
-      block.text("cidr", out.cidr);
-      block.integers("ports", out.ports, out.port_lines);
-      block.finish();
+  void read(BlockReader& block,
+            std::string_view name,
+            const ConfigKey& key,
+            std::vector<PassThroughEntry>& out) {
+    for (const auto& node : block.blocks(name, "[]config.Passthrough")) {
+      BlockReader entry(node.get(), "config.Passthrough", std::string(key.path), context_);
+      PassThroughEntry& read = out.emplace_back();
+      read.line = entry.line();
+      read.host_line = entry.line_of("host");
+      read.cidr_line = entry.line_of("cidr");
+      read.ports_line = entry.line_of("ports");
+      entry.text("host", read.host);
+      entry.text("cidr", read.cidr);
+      entry.integers("ports", read.ports, read.port_lines);
+      entry.finish();
     }
   }
 
-  void read_limits(BlockReader& proxy) {
-    Limits& limits = config_.proxy.limits;
-    const auto node = proxy.block("limits");
-    BlockReader block(node.get(), "config.Limits", "proxy.limits", context_);
-    block.integer("max_connections", limits.max_connections, "int");
-    block.integer("max_connections_per_client", limits.max_connections_per_client, "int");
-    block.integer("connect_head_bytes", limits.connect_head_bytes, "int");
-    block.integer("request_head_bytes", limits.request_head_bytes, "int");
-    block.integer("request_head_fields", limits.request_head_fields, "int");
-    read_duration(block, "first_byte_timeout", limits.first_byte_timeout);
-    read_duration(block, "handshake_timeout", limits.handshake_timeout);
-    read_duration(block, "request_head_timeout", limits.request_head_timeout);
-    read_duration(block, "idle_timeout", limits.idle_timeout);
-    read_duration(block, "stall_timeout", limits.stall_timeout);
-    read_duration(block, "quiet_timeout", limits.quiet_timeout);
-    block.integer("body_budget_bytes", limits.body_budget_bytes, "int");
-    block.finish();
-  }
-
-  void read_tls(BlockReader& top) {
-    const auto node = top.block("tls");
-    BlockReader block(node.get(), "config.TLS", "tls", context_);
-    block.text("mode", config_.tls.mode);
-    block.text("ca_cert", config_.tls.ca_cert);
-    block.text("ca_key", config_.tls.ca_key);
-    block.integer("cert_cache_size", config_.tls.cert_cache_size, "int");
-    block.integer("leaf_cert_expiry_hours", config_.tls.leaf_cert_expiry_hours, "int");
-    block.text("leaf_signer", config_.tls.leaf_signer);
-    block.finish();
-  }
-
-  void read_transforms(BlockReader& top) {
-    for (const auto& entry : top.blocks("transforms", "[]config.Transform")) {
-      BlockReader block(entry.get(), "config.Transform", "transforms", context_);
-      TransformConfig& out = config_.transforms.emplace_back();
-      block.text("name", out.name);
-      out.config = block.any("config");
-      block.finish();
+  void read(BlockReader& block,
+            std::string_view name,
+            const ConfigKey& key,
+            std::vector<TransformConfig>& out) {
+    for (const auto& node : block.blocks(name, "[]config.Transform")) {
+      BlockReader entry(node.get(), "config.Transform", std::string(key.path), context_);
+      TransformConfig& read = out.emplace_back();
+      entry.text("name", read.name);
+      read.config = entry.any("config");
+      entry.finish();
     }
-  }
-
-  void read_small_blocks(BlockReader& top) {
-    const auto metrics_node = top.block("metrics");
-    BlockReader metrics(metrics_node.get(), "config.Metrics", "metrics", context_);
-    metrics.text("listen", config_.metrics.listen);
-    metrics.finish();
-
-    const auto management_node = top.block("management");
-    BlockReader management(management_node.get(), "config.Management", "management", context_);
-    management.text("listen", config_.management.listen);
-    management.text("api_key_env", config_.management.api_key_env);
-    management.finish();
-
-    const auto log_node = top.block("log");
-    BlockReader log(log_node.get(), "config.Log", "log", context_);
-    log.text("level", config_.log.level);
-    log.text("audit_path", config_.log.audit_path);
-    log.integer("buffer_bytes", config_.log.buffer_bytes, "int");
-    log.text("when_full", config_.log.when_full);
-    log.finish();
   }
 
   Config& config_;
+  const std::span<const ConfigKey> keys_ = config_keys();
+  std::size_t next_ = 0;
   YamlErrors errors_;
   BlockReader::Context context_;
 };
@@ -231,144 +185,111 @@ std::optional<std::string> variable(const char* name) {
   return value;
 }
 
-void override_text(const char* name, std::string& out) {
-  if (auto value = variable(name)) out = std::move(*value);
+[[noreturn]] void bad_variable(const ConfigKey& key, const std::string& why) {
+  throw ConfigError(std::string(key.environment) + ": " + why);
 }
 
-void override_boolean(const char* name, bool& out) {
-  const auto value = variable(name);
-  if (!value) return;
+void read_variable(const ConfigKey&, const std::string& value, std::string& out) { out = value; }
+
+void read_variable(const ConfigKey& key, const std::string& value, bool& out) {
   for (const char* yes : {"1", "t", "T", "TRUE", "true", "True"})
-    if (*value == yes) {
+    if (value == yes) {
       out = true;
       return;
     }
   for (const char* no : {"0", "f", "F", "FALSE", "false", "False"})
-    if (*value == no) {
+    if (value == no) {
       out = false;
       return;
     }
-  throw ConfigError(std::string(name) + ": strconv.ParseBool: parsing " + quoted(*value) +
-                    ": invalid syntax");
+  bad_variable(key, "strconv.ParseBool: parsing " + quoted(value) + ": invalid syntax");
 }
 
-/// `function` is the name that scripts know from the error text.
-void override_integer(const char* name, const char* function, std::int64_t& out) {
-  const auto value = variable(name);
-  if (!value) return;
+void read_variable(const ConfigKey& key, const std::string& value, std::int64_t& out) {
   const auto fail = [&](const char* why) {
-    throw ConfigError(std::string(name) + ": strconv." + function + ": parsing " + quoted(*value) +
-                      ": " + why);
+    // Scripts know the names of these functions from the error text.
+    const std::string function = key.error_type == "int64" ? "ParseInt" : "Atoi";
+    bad_variable(key, "strconv." + function + ": parsing " + quoted(value) + ": " + why);
   };
-  std::string_view text = *value;
+  std::string_view text = value;
   if (text[0] == '+') text.remove_prefix(1);
-  if (text.empty() || (text.size() < value->size() && text[0] == '-')) fail("invalid syntax");
+  if (text.empty() || (text.size() < value.size() && text[0] == '-')) fail("invalid syntax");
   const char* end = text.data() + text.size();
   const auto result = std::from_chars(text.data(), end, out);
   if (result.ec == std::errc::invalid_argument || result.ptr != end) fail("invalid syntax");
   if (result.ec == std::errc::result_out_of_range) fail("value out of range");
 }
 
-void override_duration(const char* name, Duration& out) {
-  const auto value = variable(name);
-  if (!value) return;
+void read_variable(const ConfigKey& key, const std::string& value, Duration& out) {
   try {
-    out = parse_duration(*value);
+    out = parse_duration(value);
   } catch (const ConfigError& error) {
-    throw ConfigError(std::string(name) + ": " + error.text());
+    bad_variable(key, error.text());
   }
 }
 
 /// A comma list; faults are those of the key, under the variable's name.
-void override_prefixes(const char* name, std::vector<std::string>& out) {
-  constexpr std::string_view kKey = "proxy.upstream_deny_cidrs";
+void read_variable(const ConfigKey& key, const std::string& value, std::vector<std::string>& out) {
   constexpr std::string_view kBlanks = " \t\n\v\f\r";
-  const auto value = variable(name);
-  if (!value) return;
   std::vector<std::string> entries;
-  for (std::size_t begin = 0; begin <= value->size();) {
-    const std::size_t end = std::min(value->find(',', begin), value->size());
-    std::string_view entry = std::string_view(*value).substr(begin, end - begin);
+  for (std::size_t begin = 0; begin <= value.size();) {
+    const std::size_t end = std::min(value.find(',', begin), value.size());
+    std::string_view entry = std::string_view(value).substr(begin, end - begin);
     entry.remove_prefix(std::min(entry.find_first_not_of(kBlanks), entry.size()));
     entry = entry.substr(0, entry.find_last_not_of(kBlanks) + 1);
     entries.emplace_back(entry);
     begin = end + 1;
   }
-  try {
-    static_cast<void>(DenyList(entries));
-  } catch (const ConfigError& error) {
-    throw ConfigError(name + error.text().substr(kKey.size()));
-  }
+  if (key.check == Check::prefixes) check_prefixes(key.environment, entries);
   out = std::move(entries);
 }
 
-/// In the order that decides which of several faults is reported.
+/// One type after the other, each in the order of the table: it decides which of several faults is
+/// reported.
 void apply_environment(Config& config) {
-  override_boolean("IRON_DNS_ENABLED", config.dns.enabled);
-  override_integer("IRON_PROXY_MAX_REQUEST_BODY_BYTES", "ParseInt",
-                   config.proxy.max_request_body_bytes);
-  override_integer("IRON_PROXY_MAX_RESPONSE_BODY_BYTES", "ParseInt",
-                   config.proxy.max_response_body_bytes);
-  override_integer("IRON_TLS_CERT_CACHE_SIZE", "Atoi", config.tls.cert_cache_size);
-  override_integer("IRON_TLS_LEAF_CERT_EXPIRY_HOURS", "Atoi", config.tls.leaf_cert_expiry_hours);
-  override_duration("IRON_PROXY_UPSTREAM_RESPONSE_HEADER_TIMEOUT",
-                    config.proxy.upstream_response_header_timeout);
-  override_prefixes("IRON_PROXY_UPSTREAM_DENY_CIDRS", config.proxy.upstream_deny_cidrs);
-  override_text("IRON_DNS_LISTEN", config.dns.listen);
-  override_text("IRON_DNS_PROXY_IP", config.dns.proxy_ip);
-  override_text("IRON_DNS_UPSTREAM_RESOLVER", config.dns.upstream_resolver);
-  override_text("IRON_PROXY_HTTP_LISTEN", config.proxy.http_listen);
-  override_text("IRON_PROXY_HTTPS_LISTEN", config.proxy.https_listen);
-  override_text("IRON_PROXY_TUNNEL_LISTEN", config.proxy.tunnel_listen);
-  override_text("IRON_TLS_MODE", config.tls.mode);
-  override_text("IRON_TLS_CA_CERT", config.tls.ca_cert);
-  override_text("IRON_TLS_CA_KEY", config.tls.ca_key);
-  override_text("IRON_METRICS_LISTEN", config.metrics.listen);
-  override_text("IRON_MANAGEMENT_LISTEN", config.management.listen);
-  override_text("IRON_LOG_LEVEL", config.log.level);
+  for (std::size_t type = 0; type < std::variant_size_v<KeyMember>; ++type)
+    for (const ConfigKey& key : config_keys()) {
+      if (key.member.index() != type || key.environment == nullptr) continue;
+      const auto value = variable(key.environment);
+      if (!value) continue;
+      with_member(
+          key,
+          [&](auto& out) {
+            if constexpr (requires { read_variable(key, *value, out); })
+              read_variable(key, *value, out);
+          },
+          config);
+    }
+}
+
+/// For the types that have a zero or an empty text; other types have no value that means this.
+template <class Value>
+void zero_is(Value& value, const Value& standard) {
+  constexpr bool kHasZero = std::is_same_v<Value, std::int64_t> ||
+                            std::is_same_v<Value, Duration> || std::is_same_v<Value, std::string>;
+  if constexpr (kHasZero) {
+    if (value == Value{}) value = standard;
+  }
 }
 
 /// Zero and empty text mean the default, except where zero has a meaning of its own.
 void apply_defaults(Config& config) {
-  const Config standard;
-  empty_is(config.dns.listen, standard.dns.listen);
-  empty_is(config.proxy.http_listen, standard.proxy.http_listen);
-  empty_is(config.proxy.https_listen, standard.proxy.https_listen);
-  zero_is(config.proxy.max_request_body_bytes, standard.proxy.max_request_body_bytes);
-  zero_is(config.proxy.upstream_response_header_timeout,
-          standard.proxy.upstream_response_header_timeout);
-  Limits& limits = config.proxy.limits;
-  zero_is(limits.max_connections, standard.proxy.limits.max_connections);
-  zero_is(limits.connect_head_bytes, standard.proxy.limits.connect_head_bytes);
-  zero_is(limits.request_head_bytes, standard.proxy.limits.request_head_bytes);
-  zero_is(limits.request_head_fields, standard.proxy.limits.request_head_fields);
-  zero_is(limits.first_byte_timeout, standard.proxy.limits.first_byte_timeout);
-  zero_is(limits.handshake_timeout, standard.proxy.limits.handshake_timeout);
-  zero_is(limits.request_head_timeout, standard.proxy.limits.request_head_timeout);
-  zero_is(limits.idle_timeout, standard.proxy.limits.idle_timeout);
-  zero_is(limits.stall_timeout, standard.proxy.limits.stall_timeout);
-  zero_is(limits.quiet_timeout, standard.proxy.limits.quiet_timeout);
-  zero_is(limits.body_budget_bytes, standard.proxy.limits.body_budget_bytes);
-  empty_is(config.tls.mode, standard.tls.mode);
-  zero_is(config.tls.cert_cache_size, standard.tls.cert_cache_size);
-  zero_is(config.tls.leaf_cert_expiry_hours, standard.tls.leaf_cert_expiry_hours);
-  empty_is(config.tls.leaf_signer, standard.tls.leaf_signer);
-  empty_is(config.metrics.listen, standard.metrics.listen);
-  if (!config.management.listen.empty())
-    empty_is(config.management.api_key_env, "IRON_MANAGEMENT_API_KEY");
-  empty_is(config.log.level, standard.log.level);
-  zero_is(config.log.buffer_bytes, standard.log.buffer_bytes);
-  empty_is(config.log.when_full, standard.log.when_full);
-  empty_is(config.hardening, standard.hardening);
+  const Config standard = standard_config();
+  for (const ConfigKey& key : config_keys()) {
+    if (key.zero_counts) continue;
+    with_member(
+        key, [](auto& value, const auto& given) { zero_is(value, given); }, config, standard);
+  }
+  // This key counts only where somebody listens, and is shown as changed only then.
+  if (!config.management.listen.empty() && config.management.api_key_env.empty())
+    config.management.api_key_env = "IRON_MANAGEMENT_API_KEY";
 }
 
 }  // namespace
 
 Config load_config(const std::string& path) {
-  Config config;
+  Config config = standard_config();
   config.path = path;
-  config.proxy.upstream_deny_cidrs = {"169.254.169.254/32", "fd00:ec2::254/128", "127.0.0.0/8",
-                                      "::1/128"};
   if (path.starts_with("s3://")) throw ConfigError(path + " is not supported by this build");
   if (!path.empty()) {
     const std::string bytes = File(path).read();

@@ -16,6 +16,7 @@ struct PassThroughEntry {
   std::vector<std::int64_t> ports = {443};
   int line = 0, host_line = 0, cidr_line = 0, ports_line = 0;
   std::vector<int> port_lines;
+  friend bool operator==(const PassThroughEntry&, const PassThroughEntry&) = default;
 };
 
 /// The targets of `proxy.passthrough`: connections to them are relayed without a look inside

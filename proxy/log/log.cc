@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <time.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 #include <utility>
 
+#include "policy/config/log_levels.h"
 #include "policy/config/open_file.h"
 #include "policy/json/json_writer.h"
 #include "proxy/log/log_writer.h"
@@ -243,11 +245,10 @@ std::string_view level_name(Level level) {
 }
 
 std::optional<Level> parse_level(std::string_view text) {
-  if (text == "debug") return Level::debug;
-  if (text == "info") return Level::info;
-  if (text == "warn") return Level::warn;
-  if (text == "error") return Level::error;
-  return std::nullopt;
+  static_assert(static_cast<std::size_t>(Level::error) + 1 == policy::kLogLevels.size());
+  const auto found = std::ranges::find(policy::kLogLevels, text);
+  if (found == policy::kLogLevels.end()) return std::nullopt;
+  return static_cast<Level>(found - policy::kLogLevels.begin());
 }
 
 }  // namespace iron::proxy

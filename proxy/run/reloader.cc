@@ -144,20 +144,7 @@ std::shared_ptr<Snapshot> Reloader::build(const policy::Config& loaded,
   auto next = std::make_shared<Snapshot>();
   policy::Config& config = next->config;
   config = running_->config;
-  config.transforms = loaded.transforms;
-  config.proxy.upstream_deny_cidrs = loaded.proxy.upstream_deny_cidrs;
-  config.proxy.max_request_body_bytes = loaded.proxy.max_request_body_bytes;
-  config.proxy.max_response_body_bytes = loaded.proxy.max_response_body_bytes;
-  config.proxy.upstream_response_header_timeout = loaded.proxy.upstream_response_header_timeout;
-  config.proxy.passthrough = loaded.proxy.passthrough;
-  config.proxy.explain_denials = loaded.proxy.explain_denials;
-  config.proxy.pin_tunnel_target = loaded.proxy.pin_tunnel_target;
-  config.proxy.strict_paths = loaded.proxy.strict_paths;
-  config.proxy.deny_special_addresses = loaded.proxy.deny_special_addresses;
-  config.tls.ca_cert = loaded.tls.ca_cert;
-  config.tls.ca_key = loaded.tls.ca_key;
-  config.tls.leaf_signer = loaded.tls.leaf_signer;
-  config.log.audit_path = loaded.log.audit_path;
+  policy::apply_reload(config, loaded);
 
   next->pipeline = build_pipeline(config, services_, warnings);
   next->swaps_secrets = has_secrets(config);

@@ -12,7 +12,9 @@ set(policy_tests
     path_test.cc
     rules_test.cc
     secret_test.cc
+    config_keys_test.cc
     config_test.cc
+    config_text.cc
     config_validate_test.cc
     duration_test.cc
     line_writer_test.cc
