@@ -27,4 +27,13 @@ set(policy_tests
 if(policy_tests)
   list(TRANSFORM policy_tests PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/policy/)
   iron_unit_tests(policy_tests SOURCES ${policy_tests} LIBRARIES iron::policy)
+
+  # The tables of the documents are what the program's own table says.
+  find_package(Python3 3.11 REQUIRED COMPONENTS Interpreter)
+  add_executable(config_tables ${CMAKE_CURRENT_SOURCE_DIR}/policy/config_tables.cc
+                               ${CMAKE_CURRENT_SOURCE_DIR}/policy/config_text.cc)
+  target_link_libraries(config_tables PRIVATE iron::policy)
+  add_test(NAME document_tables COMMAND ${Python3_EXECUTABLE} -B ${CMAKE_CURRENT_SOURCE_DIR}/tools/write_tables
+                                        --check --binary $<TARGET_FILE:config_tables>)
+  set_tests_properties(document_tables PROPERTIES TIMEOUT 60 LABELS unit)
 endif()
