@@ -1,6 +1,7 @@
 #include "proxy/admin/admin_answers.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "policy/json/json_writer.h"
@@ -9,11 +10,20 @@
 namespace iron::proxy {
 namespace {
 
-/// What follows the fields of any answer: `Connection`, where the version does not say it already.
-void end_head(std::string& out, const Request& request, bool close) {
-  if (close && request.minor_version == 1) out.append("Connection: close\r\n");
-  if (!close && request.minor_version == 0) out.append("Connection: keep-alive\r\n");
-  out.append("\r\n");
+namespace http = boost::beast::http;
+
+constexpr std::string_view kPlain = "text/plain; charset=utf-8";
+
+WebAnswer begun(http::status status) {
+  WebAnswer answer;
+  answer.result(status);
+  return answer;
+}
+
+void put_date(WebAnswer& answer) { answer.insert(http::field::date, http_date()); }
+
+void put_length(WebAnswer& answer) {
+  answer.insert(http::field::content_length, std::to_string(answer.body().size()));
 }
 
 std::string html_escaped(std::string_view text) {
@@ -44,25 +54,62 @@ std::string html_escaped(std::string_view text) {
 
 }  // namespace
 
-std::string admin_answer(const AdminAnswer& answer, const Request& request, bool close) {
-  std::string out = request.minor_version == 1 ? "HTTP/1.1 " : "HTTP/1.0 ";
-  out.append(answer.status).append("\r\n").append(answer.fields);
-  out.append("Date: ").append(http_date()).append("\r\n");
-  if (answer.has_length) {
-    out.append("Content-Length: ").append(std::to_string(answer.body.size())).append("\r\n");
-  }
-  end_head(out, request, close);
-  if (request.method != "HEAD") out.append(answer.body);
-  return out;
+WebAnswer health_answer() {
+  WebAnswer answer = begun(http::status::ok);
+  answer.body() = "OK";
+  put_date(answer);
+  put_length(answer);
+  answer.insert(http::field::content_type, kPlain);
+  return answer;
 }
 
-std::string health_answer(const Request& request, bool close) {
-  std::string out = request.minor_version == 1 ? "HTTP/1.1 200 OK\r\n" : "HTTP/1.0 200 OK\r\n";
-  out.append("Date: ").append(http_date());
-  out.append("\r\nContent-Length: 2\r\nContent-Type: text/plain; charset=utf-8\r\n");
-  end_head(out, request, close);
-  if (request.method != "HEAD") out.append("OK");
-  return out;
+WebAnswer not_found_answer() {
+  WebAnswer answer = begun(http::status::not_found);
+  answer.body() = "404 page not found\n";
+  answer.insert(http::field::content_type, kPlain);
+  answer.insert("X-Content-Type-Options", "nosniff");
+  put_date(answer);
+  put_length(answer);
+  return answer;
+}
+
+WebAnswer options_answer() {
+  WebAnswer answer = begun(http::status::ok);
+  put_length(answer);
+  put_date(answer);
+  return answer;
+}
+
+WebAnswer redirect_answer(std::string_view method, std::string_view location) {
+  WebAnswer answer = begun(http::status::temporary_redirect);
+  const bool get = method == "GET", head = method == "HEAD";
+  if (get || head) answer.insert(http::field::content_type, "text/html; charset=utf-8");
+  if (get) {
+    answer.body() = "<a href=\"" + html_escaped(location) + "\">Temporary Redirect</a>.\n\n";
+  }
+  answer.insert(http::field::location, location);
+  put_date(answer);
+  if (!head) put_length(answer);
+  return answer;
+}
+
+WebAnswer json_answer(http::status status, std::string body) {
+  WebAnswer answer = begun(status);
+  answer.body() = std::move(body);
+  answer.insert(http::field::content_type, "application/json");
+  put_date(answer);
+  put_length(answer);
+  return answer;
+}
+
+WebAnswer only_post_answer() {
+  WebAnswer answer = begun(http::status::method_not_allowed);
+  answer.body() = "{\"error\":\"method not allowed\"}\n";
+  answer.insert(http::field::allow, "POST");
+  answer.insert(http::field::content_type, "application/json");
+  put_date(answer);
+  put_length(answer);
+  return answer;
 }
 
 std::string clean_path(std::string_view path) {
@@ -94,24 +141,6 @@ std::string uri_path(std::string_view path) {
     }
   }
   return out;
-}
-
-std::string redirect_answer(const Request& request, std::string_view location, bool close) {
-  AdminAnswer answer{"307 Temporary Redirect", "Location: " + std::string(location) + "\r\n", {}};
-  if (request.method == "GET" || request.method == "HEAD") {
-    answer.fields.insert(0, "Content-Type: text/html; charset=utf-8\r\n");
-    answer.body = "<a href=\"" + html_escaped(location) + "\">Temporary Redirect</a>.\n\n";
-    answer.has_length = request.method == "GET";
-  }
-  return admin_answer(answer, request, close);
-}
-
-std::string not_found_answer(const Request& request, bool close) {
-  return admin_answer(
-      {"404 Not Found",
-       "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n",
-       "404 page not found\n"},
-      request, close);
 }
 
 std::string json_error_body(std::string_view text) {

@@ -3,24 +3,22 @@
 #include <string>
 #include <string_view>
 
-#include "policy/http_message.h"
+#include "proxy/admin/web_message.h"
 
 namespace iron::proxy {
 
-/// The answers of the metrics listener and of the management API, byte for byte
-/// (docs/management.md). `close`: the connection ends behind it.
+/// The answers of the metrics listener and of the management API, with their fields in the order in
+/// which they leave (docs/management.md). answer_bytes() adds what depends on the connection.
 
-struct AdminAnswer {
-  std::string_view status;
-  std::string fields;  ///< field lines, in the order of their names
-  std::string body;
-  bool has_length = true;
-};
-std::string admin_answer(const AdminAnswer& answer, const Request& request, bool close);
-/// `/healthz` has its fields in an order of its own.
-std::string health_answer(const Request& request, bool close);
-std::string not_found_answer(const Request& request, bool close);
-std::string redirect_answer(const Request& request, std::string_view location, bool close);
+/// `OK`; its fields have an order of their own.
+WebAnswer health_answer();
+WebAnswer not_found_answer();
+/// To OPTIONS for the server as a whole.
+WebAnswer options_answer();
+/// To where a path leads; `location` is at most kLongestWebField long.
+WebAnswer redirect_answer(std::string_view method, std::string_view location);
+WebAnswer json_answer(boost::beast::http::status status, std::string body);
+WebAnswer only_post_answer();
 /// `{"error":"…"}` and a line feed.
 std::string json_error_body(std::string_view text);
 

@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "proxy/admin/admin.h"
+#include "proxy/admin/web_server.h"
 #include "proxy/client/acceptor.h"
 #include "proxy/exchange/services.h"
 #include "proxy/exchange/snapshot.h"
@@ -30,7 +30,7 @@ class Server {
   void add_acceptor(std::unique_ptr<Acceptor> acceptor) {
     acceptors_.push_back(std::move(acceptor));
   }
-  void add_admin(std::unique_ptr<Admin> admin) { admins_.push_back(std::move(admin)); }
+  void add_admin(std::unique_ptr<WebServer> admin) { admins_.push_back(std::move(admin)); }
   Reloader& reloader() { return *reloader_; }
 
   /// Listens on every socket; throws std::runtime_error.
@@ -50,7 +50,7 @@ class Server {
 
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::unique_ptr<Acceptor>> acceptors_;
-  std::vector<std::unique_ptr<Admin>> admins_;
+  std::vector<std::unique_ptr<WebServer>> admins_;
   std::vector<std::thread> threads_;
   std::unique_ptr<Reloader> reloader_;
   std::mutex mutex_;

@@ -14,6 +14,7 @@
 
 #include "policy/config/state_file.h"
 #include "policy/quote.h"
+#include "proxy/admin/admin.h"
 #include "proxy/dns/server.h"
 #include "proxy/guard/file_broker.h"
 #include "proxy/guard/hardening.h"
@@ -70,6 +71,7 @@ class Startup {
   void load();
   void load_certificates();
   void make_server();
+  void make_management();
   void announce();
   void register_own(const BoundSocket& socket);
   void trim_memory();
@@ -244,19 +246,23 @@ void Startup::make_server() {
   }
   register_own(sockets_.metrics);
   started_.emplace_back("metrics server starting", sockets_.metrics.local_address());
-  server_->add_admin(
-      std::make_unique<Admin>(services_->log, std::move(sockets_.metrics), Admin::Role{}));
-  if (sockets_.management.get() >= 0) {
-    register_own(sockets_.management);
-    environment_.take(config_.management.api_key_env);
-    Admin::Role role;
-    role.kind = Admin::Role::Kind::management;
-    role.key = environment_.find(config_.management.api_key_env);
-    role.reload = &server_->reloader();
-    started_.emplace_back("management server starting", sockets_.management.local_address());
-    server_->add_admin(
-        std::make_unique<Admin>(services_->log, std::move(sockets_.management), role));
-  }
+  server_->add_admin(std::make_unique<WebServer>(services_->log, std::move(sockets_.metrics),
+                                                 ListenFailed::kMetrics,
+                                                 std::make_unique<MetricsPages>()));
+  if (sockets_.management.get() >= 0) make_management();
+}
+
+void Startup::make_management() {
+  register_own(sockets_.management);
+  started_.emplace_back("management server starting", sockets_.management.local_address());
+  environment_.take(config_.management.api_key_env);
+  auto refused = [&log = services_->log](std::string_view remote) {
+    log.write(Level::warn, "management authentication failed", {{"remote_addr", remote}});
+  };
+  auto pages = std::make_unique<ManagementPages>(*environment_.find(config_.management.api_key_env),
+                                                 server_->reloader(), std::move(refused));
+  server_->add_admin(std::make_unique<WebServer>(services_->log, std::move(sockets_.management),
+                                                 ListenFailed::kManagement, std::move(pages)));
 }
 
 void Startup::announce() {

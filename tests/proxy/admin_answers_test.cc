@@ -12,56 +12,73 @@ namespace {
 
 using test::dateless;
 
-Request of(std::string_view method, int minor_version = 1) {
-  Request request;
-  request.method = method;
-  request.minor_version = minor_version;
+WebRequest of(std::string_view method, unsigned version = 11) {
+  WebRequest request;
+  request.method_string(method);
+  request.version(version);
   return request;
 }
 
+std::string bytes(WebAnswer answer, std::string_view method = "GET") {
+  return dateless(answer_bytes(std::move(answer), of(method), false));
+}
+
 TEST(AdminAnswers, SayHowTheConnectionGoesOnWhereTheVersionDoesNot) {
-  const AdminAnswer answer{"200 OK", "X-A: b\r\n", "text"};
-  const std::string fields = " 200 OK\r\nX-A: b\r\nDate: <D>\r\nContent-Length: 4\r\n";
-  EXPECT_EQ(dateless(admin_answer(answer, of("GET"), false)), "HTTP/1.1" + fields + "\r\ntext");
-  EXPECT_EQ(dateless(admin_answer(answer, of("GET"), true)),
-            "HTTP/1.1" + fields + "Connection: close\r\n\r\ntext");
-  EXPECT_EQ(dateless(admin_answer(answer, of("GET", 0), false)),
-            "HTTP/1.0" + fields + "Connection: keep-alive\r\n\r\ntext");
-  EXPECT_EQ(dateless(admin_answer(answer, of("GET", 0), true)), "HTTP/1.0" + fields + "\r\ntext");
+  const WebAnswer answer = options_answer();
+  const std::string fields = " 200 OK\r\nContent-Length: 0\r\nDate: <D>\r\n";
+  EXPECT_EQ(dateless(answer_bytes(answer, of("GET"), false)), "HTTP/1.1" + fields + "\r\n");
+  EXPECT_EQ(dateless(answer_bytes(answer, of("GET"), true)),
+            "HTTP/1.1" + fields + "Connection: close\r\n\r\n");
+  EXPECT_EQ(dateless(answer_bytes(answer, of("GET", 10), false)),
+            "HTTP/1.0" + fields + "Connection: keep-alive\r\n\r\n");
+  EXPECT_EQ(dateless(answer_bytes(answer, of("GET", 10), true)), "HTTP/1.0" + fields + "\r\n");
 }
 
 TEST(AdminAnswers, ToHeadHaveNoBody) {
-  EXPECT_EQ(dateless(admin_answer({"200 OK", {}, "text"}, of("HEAD"), false)),
-            "HTTP/1.1 200 OK\r\nDate: <D>\r\nContent-Length: 4\r\n\r\n");
-  EXPECT_EQ(dateless(health_answer(of("HEAD"), false)),
+  EXPECT_EQ(bytes(health_answer(), "HEAD"),
             "HTTP/1.1 200 OK\r\nDate: <D>\r\nContent-Length: 2\r\n"
             "Content-Type: text/plain; charset=utf-8\r\n\r\n");
+  EXPECT_EQ(bytes(health_answer(), "head").substr(0, 15), "HTTP/1.1 200 OK");
+  EXPECT_TRUE(bytes(health_answer(), "head").ends_with("\r\n\r\nOK"));
 }
 
 TEST(AdminAnswers, Health) {
-  EXPECT_EQ(dateless(health_answer(of("GET", 0), true)),
-            "HTTP/1.0 200 OK\r\nDate: <D>\r\nContent-Length: 2\r\n"
+  EXPECT_EQ(bytes(health_answer()),
+            "HTTP/1.1 200 OK\r\nDate: <D>\r\nContent-Length: 2\r\n"
             "Content-Type: text/plain; charset=utf-8\r\n\r\nOK");
 }
 
 TEST(AdminAnswers, NotFound) {
-  EXPECT_EQ(dateless(not_found_answer(of("GET"), false)),
+  EXPECT_EQ(bytes(not_found_answer()),
             "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\n"
             "X-Content-Type-Options: nosniff\r\nDate: <D>\r\nContent-Length: 19\r\n\r\n"
             "404 page not found\n");
 }
 
 TEST(AdminAnswers, RedirectsShowALinkToThoseWhoRead) {
-  EXPECT_EQ(dateless(redirect_answer(of("GET"), "/a?b=\"<'&>", false)),
+  EXPECT_EQ(bytes(redirect_answer("GET", "/a?b=\"<'&>")),
             "HTTP/1.1 307 Temporary Redirect\r\nContent-Type: text/html; charset=utf-8\r\n"
             "Location: /a?b=\"<'&>\r\nDate: <D>\r\nContent-Length: 64\r\n\r\n"
             "<a href=\"/a?b=&#34;&lt;&#39;&amp;&gt;\">Temporary Redirect</a>.\n\n");
-  EXPECT_EQ(dateless(redirect_answer(of("HEAD"), "/a", false)),
+  EXPECT_EQ(bytes(redirect_answer("HEAD", "/a"), "HEAD"),
             "HTTP/1.1 307 Temporary Redirect\r\nContent-Type: text/html; charset=utf-8\r\n"
             "Location: /a\r\nDate: <D>\r\n\r\n");
-  EXPECT_EQ(dateless(redirect_answer(of("POST"), "/a", false)),
+  EXPECT_EQ(bytes(redirect_answer("POST", "/a"), "POST"),
             "HTTP/1.1 307 Temporary Redirect\r\nLocation: /a\r\nDate: <D>\r\n"
             "Content-Length: 0\r\n\r\n");
+  const std::string longest(kLongestWebField, 'a');
+  EXPECT_NE(bytes(redirect_answer("POST", longest)).find("Location: " + longest + "\r\n"),
+            std::string::npos);
+}
+
+TEST(AdminAnswers, Json) {
+  using boost::beast::http::status;
+  EXPECT_EQ(bytes(json_answer(status::unprocessable_entity, "{}\n")),
+            "HTTP/1.1 422 Unprocessable Entity\r\nContent-Type: application/json\r\nDate: <D>\r\n"
+            "Content-Length: 3\r\n\r\n{}\n");
+  EXPECT_EQ(bytes(only_post_answer()),
+            "HTTP/1.1 405 Method Not Allowed\r\nAllow: POST\r\nContent-Type: application/json\r\n"
+            "Date: <D>\r\nContent-Length: 31\r\n\r\n{\"error\":\"method not allowed\"}\n");
 }
 
 TEST(AdminAnswers, ErrorsAreSafeInScripts) {

@@ -1,5 +1,6 @@
 set(proxy_tests
   admin_answers_test.cc
+  admin_test.cc
   allocation_test.cc
   answer_cache_test.cc
   answer_head_test.cc
@@ -27,6 +28,7 @@ set(proxy_tests
   keep_alive_test.cc
   own_addresses_test.cc
   wait_test.cc
+  web_message_test.cc
   local_lookups_test.cc
   log_chunks_test.cc
   log_test.cc

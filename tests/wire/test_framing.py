@@ -83,6 +83,9 @@ HEADS = {
 
 
 class Framing(WireTest):
+    config = {"management": {"listen": "127.0.0.1:0", "api_key_env": "WIRE_MANAGEMENT"}}
+    environment = {"WIRE_MANAGEMENT": "wire-management-key"}
+
     def refused(self, peer, name, number):
         line, rest, wanted = HEADS[name]
         host = self.upstream.host()
@@ -105,6 +108,16 @@ class Framing(WireTest):
                 peer.read_until(b"\r\n\r\n")
                 self.refused(peer, name, number)
         self.assert_no_contact()
+
+    def test_refused_on_the_other_listeners(self):
+        for listener in ("metrics", "management"):
+            for name, (line, rest, wanted) in HEADS.items():
+                with self.subTest(f"{listener} {name}"):
+                    peer = self.plain(listener=listener).send((line + "\r\n" + rest).replace("HOST", "up.test") + SMUGGLED)
+                    if name == "absolute_userinfo":  # their pages are the same for all hosts
+                        self.assertEqual([404, 404], [peer.read_response().status for _ in range(2)])
+                    else:
+                        self.assertEqual(wanted, peer.read_to_end())
 
     def test_refused_inside_tls(self):
         for name in ("length_and_chunked", "two_hosts", "folded_line", "bare_lf_after_field", "bad_escape"):

@@ -56,6 +56,34 @@ class Sizes(Limited):
         peer.send_request("GET", "/", host, [("X", str(n)) for n in range(20)])
         self.assertEqual(TOO_LARGE, peer.read_to_end())
 
+    def test_heads_on_the_other_listeners(self):
+        """To the byte and to the field as on the listeners for clients."""
+        management = {"management": {"listen": "127.0.0.1:0", "api_key_env": "WIRE_MANAGEMENT"}}
+        proxy = self.own_proxy({"proxy": {"limits": {"request_head_bytes": 8192, "request_head_fields": 20, "connect_head_bytes": 1000}}, **management},
+                               env={"WIRE_MANAGEMENT": "wire-management-key"})
+        host = self.upstream.host()
+
+        def refused(listener, method, size, fields):
+            target = host if method == "CONNECT" else "/healthz" if listener == "metrics" else "/"
+            lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Connection: close", *("X: a" for _ in range(fields - 3)), "X: "]
+            head = "\r\n".join(lines)
+            peer = self.plain(proxy, listener).send(head + "a" * (size - len(head) - 4) + "\r\n\r\n")
+            return peer.half_close().read_to_end() == TOO_LARGE
+
+        for listener in ("http", "metrics", "management"):
+            for method, size, fields, wanted in (("GET", 8192, 10, False), ("GET", 8193, 10, True), ("GET", 1000, 20, False), ("GET", 1000, 21, True),
+                                                 ("CONNECT", 1000, 10, False), ("CONNECT", 1001, 10, True)):
+                with self.subTest(listener, method=method, size=size, fields=fields):
+                    self.assertEqual(wanted, refused(listener, method, size, fields))
+
+    def test_default_head_limits_of_the_other_listeners(self):
+        proxy = self.limited()
+        for fields in ([("X", "a" * 1_000_000)], [("X" * 70000, "a")], [("Connection", "a b")], [("X", "")] * 998):
+            response = self.plain(proxy, "metrics").request("GET", "/healthz", "x", fields)
+            self.assertEqual((200, b"OK"), (response.status, response.body))
+        self.assertEqual(404, self.plain(proxy, "metrics").request("GET", "/" + "a" * 60000, "x").status)
+        self.assertEqual("/" + "a" * 60000, self.plain(proxy, "metrics").request("GET", "//" + "a" * 60000, "x").get("Location"))
+
     def test_connect_head_bytes(self):
         proxy = self.limited(connect_head_bytes=1000)
         host = self.upstream.host()

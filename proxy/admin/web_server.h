@@ -1,0 +1,46 @@
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "proxy/admin/web_handler.h"
+#include "proxy/net/bound_socket.h"
+#include "proxy/wait/task.h"
+
+namespace iron::proxy {
+
+class Log;
+class Site;
+
+/// An HTTP/1 server for pages beside the proxy, on one worker. Its connections keep the head and
+/// time limits of `proxy.limits`, do not count among `max_connections`, and go on while the proxy
+/// drains.
+class WebServer {
+ public:
+  /// `name`: one of ListenFailed.
+  WebServer(Log& log, BoundSocket socket, const char* name, std::unique_ptr<WebHandler> pages);
+  ~WebServer();
+  WebServer(const WebServer&) = delete;
+  void listen();  ///< throws ListenFailed
+  void start(Site& site);
+  void stop();  ///< on the worker's thread
+
+ private:
+  struct Accepting;
+  Task<void> accept_all();
+  void accept_one();
+  void start_session(BoundSocket connection, const sockaddr_storage& peer);
+  Task<void> serve(BoundSocket connection, std::string remote);
+
+  Log& log_;
+  BoundSocket socket_;
+  const char* name_;
+  std::unique_ptr<WebHandler> pages_;
+  Site* site_ = nullptr;
+  std::unique_ptr<Accepting> accepting_;
+};
+
+}  // namespace iron::proxy
