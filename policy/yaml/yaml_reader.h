@@ -103,8 +103,9 @@ class BlockReader {
   std::unique_ptr<State> state_;
 };
 
-/// Parses the first document of `bytes`. Throws ConfigError with `parsing config: …` texts; an
-/// empty stream is `parsing config: EOF`. Null for `{}`-like null documents.
+/// Parses the first document of `bytes`. Throws ConfigError with `parsing config: …` texts: of a
+/// syntax fault `yaml: line 2: ` and the reason of the YAML library, of an empty stream `EOF`. Null
+/// for `{}`-like null documents.
 std::shared_ptr<const YamlNode> parse_yaml(std::string_view bytes);
 
 }  // namespace iron::policy
