@@ -2,6 +2,7 @@
 
 #include "policy/match/path.h"
 #include "proxy/http/header_rules.h"
+#include "proxy/http1/head_parser.h"
 
 namespace iron::bench {
 

@@ -49,7 +49,7 @@ TunnelVerdict check_tunnel(ClientSession& session,
   exchange.tunnel_check = true;
   exchange.authority = authority;
   exchange.request.method = "CONNECT";
-  exchange.remote_address = session.remote_address();
+  exchange.remote_address = session.client().remote_address();
   const Progress progress = judge(*snapshot, exchange);
   // The record of the check is that of any tunnel; the session's own follows.
   if (passes_through) exchange.mode = transforms::Mode::mitm;
@@ -67,7 +67,7 @@ TunnelVerdict check_tunnel(ClientSession& session,
     ending = {Action::reject, 403};
   }
   ending.duration_ns = (session.site().loop().now() - began).count();
-  session.site().recorder().tunnel(session.arrival(), ending, target, exchange);
+  session.site().recorder().tunnel(session.client().arrival(), ending, target, exchange);
   if (verdict.allowed) {
     auto tunnel = std::make_unique<Tunnel>();
     tunnel->target = target;
@@ -75,7 +75,7 @@ TunnelVerdict check_tunnel(ClientSession& session,
     tunnel->rendered = render_tunnel(target, exchange);
     tunnel->passes_through = passes_through;
     tunnel->opened = session.site().loop().now();
-    session.set_tunnel(std::move(tunnel));
+    session.client().set_tunnel(std::move(tunnel));
   }
   return verdict;
 }
@@ -89,9 +89,9 @@ Task<bool> serve_connect(ClientSession& session, RequestStatePtr state, Buffer h
     refusal.host = text;
     refusal.method = "CONNECT";
     refusal.error = kMalformedRequest;
-    session.record_refusal(refusal);
-    const bool sent = co_await session.send(closing_answer("400 Bad Request"));
-    if (sent) session.close_gently();
+    session.client().record_refusal(refusal);
+    const bool sent = co_await session.client().send(closing_answer("400 Bad Request"));
+    if (sent) session.client().close_gently();
     co_return false;
   }
   std::string target(text);
@@ -106,11 +106,11 @@ Task<bool> serve_connect(ClientSession& session, RequestStatePtr state, Buffer h
   head.release();
   if (!verdict.allowed) {
     const bool sent =
-        co_await session.send(connect_forbidden(verdict.failed, verdict.denial_reason));
-    if (sent) session.close_gently();
+        co_await session.client().send(connect_forbidden(verdict.failed, verdict.denial_reason));
+    if (sent) session.client().close_gently();
     co_return false;
   }
-  const bool sent = co_await session.send(kConnectEstablished);
+  const bool sent = co_await session.client().send(kConnectEstablished);
   co_return sent;
 }
 

@@ -27,29 +27,30 @@ struct HeadReader {
 };
 
 Task<HeadReader::Outcome> HeadReader::read(Request& request) {
-  Pause& pause = session.pause();
+  Pause& pause = session.client().pause();
   const std::shared_ptr<const Snapshot> snapshot = session.site().snapshot();
   const policy::Limits& limits = snapshot->config.proxy.limits;
   const HeadLimits head_limits = snapshot->head_limits();
-  const bool handshake = session.entry() == Entry::tunnel && session.tunnel() == nullptr;
+  const bool handshake =
+      session.client().entry() == Entry::tunnel && session.client().tunnel() == nullptr;
   parser.restart();
   bool timed = false;
   while (true) {
-    const auto status = parser.parse(session.input().view(), head_limits, request);
+    const auto status = parser.parse(session.client().input().view(), head_limits, request);
     if (status == HeadParser::Status::complete) break;
     if (status == HeadParser::Status::fault) co_return Outcome::fault;
     // A ClientHello may hold no line end to wait for.
-    if (session.input().view().starts_with(kTlsRecord)) co_return Outcome::fault;
+    if (session.client().input().view().starts_with(kTlsRecord)) co_return Outcome::fault;
     if (!std::exchange(timed, true)) {
       pause.set_timeout(handshake ? limits.handshake_timeout : limits.request_head_timeout);
     }
-    const char* before = session.input().data();
-    const Io read = co_await session.read_more(head_limits.bytes + BufferPool::kLarge);
+    const char* before = session.client().input().data();
+    const Io read = co_await session.client().read_more(head_limits.bytes + BufferPool::kLarge);
     if (read != Io::ok) {
       const bool stopping = session.site().loop().draining() || session.site().loop().cut();
       co_return stopping ? Outcome::closed : Outcome::fault;
     }
-    if (session.input().data() != before) parser.restart();
+    if (session.client().input().data() != before) parser.restart();
   }
   if (timed) pause.clear_deadline();
   co_return Outcome::head;
@@ -57,8 +58,10 @@ Task<HeadReader::Outcome> HeadReader::read(Request& request) {
 
 /// Whether the request line is one that this connection serves; the raw 405 otherwise.
 bool method_allowed_here(const ClientSession& session, const Request& request) {
-  const bool tunnel_port = session.entry() == Entry::tunnel && session.tunnel() == nullptr;
-  if (request.method == "CONNECT") return session.tunnel() == nullptr && !session.over_tls();
+  const bool tunnel_port =
+      session.client().entry() == Entry::tunnel && session.client().tunnel() == nullptr;
+  if (request.method == "CONNECT")
+    return session.client().tunnel() == nullptr && !session.client().over_tls();
   if (!tunnel_port) return true;
   const std::size_t scheme = request.target.find("://");
   return scheme != request.target.npos && iequals(request.target.substr(0, scheme), "http");
@@ -82,7 +85,8 @@ Task<void> refuse_head(ClientSession& session,
                        const Request& request,
                        const HeadParser& parser,
                        HeadFault fault) {
-  const bool tunnel_port = session.entry() == Entry::tunnel && session.tunnel() == nullptr;
+  const bool tunnel_port =
+      session.client().entry() == Entry::tunnel && session.client().tunnel() == nullptr;
   const bool known = parser.has_start_line();
   Refusal refusal;
   if (known || fault == HeadFault::preface) refusal = refusal_of(request);
@@ -96,32 +100,32 @@ Task<void> refuse_head(ClientSession& session,
     session.site().log().write(
         Level::debug, "tunnel connect error",
         {{"error", std::string_view("read request: malformed HTTP request")}});
-    session.close_gently();  // an answer to what came before may still be on its way
+    session.client().close_gently();  // an answer to what came before may still be on its way
     co_return;
   }
-  session.record_refusal(refusal);
-  if (deadline && session.pause().expired()) co_return;
-  const bool sent = co_await session.send(answer.answer);
-  if (sent) session.close_gently();
+  session.client().record_refusal(refusal);
+  if (deadline && session.client().pause().expired()) co_return;
+  const bool sent = co_await session.client().send(answer.answer);
+  if (sent) session.client().close_gently();
 }
 
 Task<void> refuse_method(ClientSession& session, const Request& request) {
   Refusal refusal = refusal_of(request);
   refusal.status = 405;
   refusal.error = "method not allowed here";
-  session.record_refusal(refusal);
-  const bool sent = co_await session.send(kMethodNotAllowed);
-  if (sent) session.close_gently();
+  session.client().record_refusal(refusal);
+  const bool sent = co_await session.client().send(kMethodNotAllowed);
+  if (sent) session.client().close_gently();
 }
 
 /// What lies behind the head goes into a buffer of its own, so that the head's bytes stay where
 /// they are.
 Buffer split_head(ClientSession& session, std::size_t head_size) {
-  Buffer head = std::move(session.input());
+  Buffer head = std::move(session.client().input());
   const std::string_view rest = head.view().substr(head_size);
   if (!rest.empty()) {
-    session.input() = session.site().buffers().take(rest.size());
-    session.input().append(rest);
+    session.client().take_input(rest.size());
+    session.client().input().append(rest);
   }
   return head;
 }
@@ -130,12 +134,12 @@ Buffer split_head(ClientSession& session, std::size_t head_size) {
 
 Task<bool> await_log(ClientSession& session) {
   while (session.site().log().full()) {
-    Pause& pause = session.pause();
+    Pause& pause = session.client().pause();
     pause.set_timeout(kLogFullPoll);
     co_await pause;
     if (session.site().loop().cut()) co_return false;
   }
-  session.pause().clear_deadline();
+  session.client().pause().clear_deadline();
   co_return true;
 }
 
@@ -166,7 +170,7 @@ Task<Next> serve_one(ClientSession& session) {
   HeadReader reader(session);
   const auto outcome = co_await reader.read(state->exchange.request);
   if (outcome == HeadReader::Outcome::closed) co_return Next::close;
-  session.note_request();
+  session.client().note_request();
   if (outcome == HeadReader::Outcome::fault) {
     const HeadFault fault = reader.parser.fault();
     co_await refuse_head(session, request, reader.parser,
@@ -193,13 +197,14 @@ Task<Next> serve_one(ClientSession& session) {
     good = co_await serve_connect(session, std::move(state), std::move(head));
     co_return good ? Next::tunnel : Next::close;
   }
-  session.pause().yield_to_drain(false);
-  RequestHandler handler(session, std::move(state), std::move(head), checks);
+  session.client().pause().yield_to_drain(false);
+  RequestHandler handler(session.site(), session.client(), std::move(state), std::move(head),
+                         checks);
   good = co_await handler.run();
-  session.pause().yield_to_drain(true);
+  session.client().pause().yield_to_drain(true);
   if (!good) co_return Next::close;
   if (!session.site().loop().draining()) co_return Next::request;
-  session.close_gently();
+  session.client().close_gently();
   co_return Next::close;
 }
 
@@ -215,21 +220,21 @@ Task<bool> await_next_request(ClientSession& session, policy::Duration silence) 
   const auto left = [begin, whole = silence, &loop = session.site().loop()] {
     return std::max(whole - (loop.now() - begin), policy::Duration(0));
   };
-  bool arrived = co_await session.await_bytes(silence);
+  bool arrived = co_await session.client().await_bytes(silence);
   if (!arrived) co_return false;
-  BlankLine blank = leading_blank_line(session.input().view());
+  BlankLine blank = leading_blank_line(session.client().input().view());
   while (blank == BlankLine::begun) {
-    session.input().compact();
-    session.pause().set_timeout(left());
-    const Io read = co_await session.read_more(BufferPool::kSmall);
+    session.client().input().compact();
+    session.client().pause().set_timeout(left());
+    const Io read = co_await session.client().read_more(BufferPool::kSmall);
     if (read != Io::ok) co_return false;
-    blank = leading_blank_line(session.input().view());
+    blank = leading_blank_line(session.client().input().view());
   }
-  session.pause().clear_deadline();
+  session.client().pause().clear_deadline();
   if (blank == BlankLine::none) co_return true;
-  session.input().consume(kBlankLineSize);
+  session.client().input().consume(kBlankLineSize);
   silence = left();
-  arrived = co_await session.await_bytes(silence);
+  arrived = co_await session.client().await_bytes(silence);
   co_return arrived;
 }
 
@@ -237,7 +242,7 @@ Task<bool> await_next_request(ClientSession& session, policy::Duration silence) 
 
 Task<bool> serve_http(ClientSession& session) {
   policy::Duration silence = session.site().snapshot()->config.proxy.limits.first_byte_timeout;
-  bool arrived = co_await session.await_bytes(silence);
+  bool arrived = co_await session.client().await_bytes(silence);
   Next next = Next::request;
   while (arrived) {
     next = co_await serve_one(session);
@@ -248,10 +253,11 @@ Task<bool> serve_http(ClientSession& session) {
   if (next == Next::tunnel) co_return true;
   // A reset would destroy what is on its way of the last answer.
   if (!arrived && !session.client().stream().all_acknowledged()) {
-    session.close_gently(CloseClock::After::idling);
+    session.client().close_gently(CloseClock::After::idling);
   }
-  co_await session.recorded();
-  if (session.over_tls() && !session.closes_gently() && !session.client().stream().abandoned()) {
+  co_await session.client().recorded();
+  if (session.client().over_tls() && !session.client().closes_gently() &&
+      !session.client().stream().abandoned()) {
     session.client().stream().end_writing();
   }
   co_return false;

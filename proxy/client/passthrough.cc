@@ -3,6 +3,7 @@
 #include "proxy/exchange/request_state.h"
 #include "proxy/exchange/services.h"
 #include "proxy/exchange/site.h"
+#include "proxy/http1/client_watch.h"
 #include "proxy/net/hello_gate.h"
 #include "proxy/net/relay.h"
 #include "tls/client_hello.h"
@@ -16,15 +17,17 @@ constexpr std::uint16_t kPort = 443;
 
 /// While the upstream is dialled, a client that has said all it will say still waits for an answer.
 struct HalfClosedStays final : Abandonment {
-  explicit HalfClosedStays(ClientSession& session_in) : session(session_in) {}
-  bool abandoned() override { return session.poll_client() == ClientSession::ClientState::gone; }
-  ClientSession& session;
+  explicit HalfClosedStays(ClientWatch& watch_in) : watch(watch_in) {}
+  bool abandoned() override { return watch.poll() == Presence::gone; }
+  ClientWatch& watch;
 };
 
 /// One pass-through session: what its record needs.
 struct PassThrough {
   PassThrough(ClientSession& session_in, transforms::Mode mode)
-      : session(session_in), state(session.site().take_request_state()) {
+      : session(session_in),
+        state(session.site().take_request_state()),
+        watch(session.client(), mode == transforms::Mode::passthrough) {
     state->exchange.mode = mode;
   }
 
@@ -45,6 +48,7 @@ struct PassThrough {
 
   ClientSession& session;
   RequestStatePtr state;
+  ClientWatch watch;
   std::shared_ptr<const Snapshot> snapshot = session.site().snapshot();
   std::string host, server_name;
   SteadyTime began = session.site().loop().now();
@@ -52,10 +56,10 @@ struct PassThrough {
 };
 
 Task<bool> PassThrough::read_hello() {
-  session.pause().set_timeout(kHelloTimeout);
+  session.client().pause().set_timeout(kHelloTimeout);
   while (true) {
-    if (!session.input().empty()) {
-      const tls::ClientHello hello = tls::peek_client_hello(session.input().view());
+    if (!session.client().input().empty()) {
+      const tls::ClientHello hello = tls::peek_client_hello(session.client().input().view());
       if (hello.state == tls::ClientHello::State::not_tls) {
         debug_hello(
             "peek sni: tls handshake failed before client hello parsed: tls: first record does not "
@@ -64,13 +68,13 @@ Task<bool> PassThrough::read_hello() {
       }
       if (hello.state == tls::ClientHello::State::complete) {
         server_name = hello.server_name;
-        session.pause().clear_deadline();
+        session.client().pause().clear_deadline();
         co_return true;
       }
     }
-    const Io read = co_await session.read_more(kHelloBytes + BufferPool::kSmall);
+    const Io read = co_await session.client().read_more(kHelloBytes + BufferPool::kSmall);
     if (read != Io::ok) {
-      debug_hello(session.pause().expired() ? "peek sni: i/o timeout" : "peek sni: EOF");
+      debug_hello(session.client().pause().expired() ? "peek sni: i/o timeout" : "peek sni: EOF");
       co_return false;
     }
   }
@@ -89,7 +93,7 @@ bool PassThrough::judge() {
   using Progress = transforms::Pipeline::Progress;
   transforms::Exchange& exchange = state->exchange;
   exchange.client_tls = true;
-  exchange.remote_address = session.remote_address();
+  exchange.remote_address = session.client().remote_address();
   transforms::BodyNeed need;
   const Progress progress = snapshot->pipeline->run_request(exchange, need);
   if (progress == Progress::done) return true;
@@ -105,11 +109,11 @@ bool PassThrough::judge() {
 }
 
 void PassThrough::record(Action action, int status, std::string_view error) {
-  session.note_request();
+  session.client().note_request();
   const Ending ending{action, status, error, (session.site().loop().now() - began).count()};
   const Transfer transfer{request_bytes, response_bytes, state->upstream_address, {}};
-  session.site().recorder().pass_through(session.arrival(), ending, transfer, host, server_name,
-                                         state->exchange);
+  session.site().recorder().pass_through(session.client().arrival(), ending, transfer, host,
+                                         server_name, state->exchange);
 }
 
 /// A failure is recorded.
@@ -121,12 +125,12 @@ Task<Result<UpstreamPtr>> PassThrough::dial(const policy::Authority& authority,
   state->target.port = port;
   UpstreamPool::make_key(state->target, state->pool_key);
   const bool unseen = state->exchange.mode == transforms::Mode::passthrough;
-  session.request_complete(unseen);
-  HalfClosedStays half_closed(session);
-  Abandonment& strict = session;
+  HalfClosedStays half_closed(watch);
+  Abandonment& strict = watch;
   const DialRequest request{snapshot->deny_list, state->target, state->pool_key,
                             unseen ? half_closed : strict, state->upstream_address};
-  Result<UpstreamPtr> dialled = co_await session.site().dialer().dial_tcp(session.pause(), request);
+  Result<UpstreamPtr> dialled =
+      co_await session.site().dialer().dial_tcp(session.client().pause(), request);
   if (dialled.has_value()) co_return std::move(dialled);
   const bool gone = dialled.error().fault == Fault::client_gone;
   if (gone)
@@ -141,10 +145,10 @@ Task<void> PassThrough::relay_sni_only() {
   Result<UpstreamPtr> dialled = co_await dial(state->exchange.authority, kPort);
   if (dialled.has_error()) co_return;
   RelayFlow up, down;
-  up.from = down.to = &session.client();
+  up.from = down.to = &session.client().connection();
   up.to = down.from = &(*dialled)->connection;
-  up.buffer = std::move(session.input());
-  (*dialled)->connection.set_pause(&session.pause());
+  up.buffer = std::move(session.client().input());
+  (*dialled)->connection.set_pause(&session.client().pause());
   RelayRules rules;
   rules.stall = snapshot->config.proxy.limits.stall_timeout;
   bool recorded = false;
@@ -157,9 +161,9 @@ Task<void> PassThrough::relay_sni_only() {
   };
   rules.before_client_end = [this, &record_once]() -> RecordBatch::Wait& {
     record_once();
-    return session.recorded();
+    return session.client().recorded();
   };
-  ended = co_await relay(session.pause(), site.buffers(), up, down, rules);
+  ended = co_await relay(session.client().pause(), site.buffers(), up, down, rules);
   if (!ended.problem.empty()) debug("sni passthrough error", ended.problem);
   record_once();
 }
@@ -171,16 +175,16 @@ Task<void> PassThrough::relay_unseen(const policy::Authority& authority,
   Site& site = session.site();
   Result<UpstreamPtr> dialled = co_await dial(authority, port);
   if (dialled.has_error()) {
-    session.close_gently();
+    session.client().close_gently();
     co_return;
   }
   RelayFlow up, down;
-  up.from = down.to = &session.client();
+  up.from = down.to = &session.client().connection();
   up.to = down.from = &(*dialled)->connection;
-  up.buffer = std::move(session.input());
-  up.reading = session.client_state() == ClientSession::ClientState::present;
+  up.buffer = std::move(session.client().input());
+  up.reading = watch.presence() == Presence::present;
   up.first_bytes = gate;
-  (*dialled)->connection.set_pause(&session.pause());
+  (*dialled)->connection.set_pause(&session.client().pause());
   RelayRules rules;
   rules.stall = snapshot->config.proxy.limits.stall_timeout;
   rules.after_end = std::chrono::seconds(0);
@@ -195,13 +199,13 @@ Task<void> PassThrough::relay_unseen(const policy::Authority& authority,
   rules.before_client_end = [&]() -> RecordBatch::Wait& {
     const bool in_judgement = up.first_bytes != nullptr && !up.buffer.empty();
     if (!in_judgement) end(Action::allow, 200, {});
-    return session.recorded();
+    return session.client().recorded();
   };
-  const RelayEnd ended = co_await relay(session.pause(), site.buffers(), up, down, rules);
+  const RelayEnd ended = co_await relay(session.client().pause(), site.buffers(), up, down, rules);
   if (gate != nullptr && !gate->refusal().empty()) {
     state->exchange.rejected_by = "protocol";
     end(Action::reject, 400, gate->refusal());
-    session.close_gently();
+    session.client().close_gently();
     co_return;
   }
   if (!ended.problem.empty()) debug("passthrough error", ended.problem);
@@ -224,7 +228,7 @@ Task<void> pass_through(ClientSession& session) {
 }
 
 Task<void> pass_tunnel_through(ClientSession& session) {
-  const Tunnel& tunnel = *session.tunnel();
+  const Tunnel& tunnel = *session.client().tunnel();
   PassThrough pass(session, transforms::Mode::passthrough);
   pass.host = tunnel.target;
   HelloGate gate(tunnel.authority);

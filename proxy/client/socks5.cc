@@ -89,21 +89,21 @@ void log_error(ClientSession& session, std::string_view error) {
 
 Task<bool> greet(ClientSession& session) {
   while (true) {
-    const SocksGreeting greeting = parse_socks_greeting(session.input().view());
+    const SocksGreeting greeting = parse_socks_greeting(session.client().input().view());
     if (greeting.state == SocksGreeting::State::accepted) {
-      session.input().consume(greeting.consumed);
-      const bool sent = co_await session.send(std::string_view("\x05\x00", 2));
+      session.client().input().consume(greeting.consumed);
+      const bool sent = co_await session.client().send(std::string_view("\x05\x00", 2));
       co_return sent;
     }
     if (greeting.state == SocksGreeting::State::no_method) {
       log_error(session, "no acceptable authentication method");
-      const bool sent = co_await session.send("\x05\xff");
-      if (sent) session.close_gently();
+      const bool sent = co_await session.client().send("\x05\xff");
+      if (sent) session.client().close_gently();
       co_return false;
     }
     Io read = Io::error;
     if (greeting.state == SocksGreeting::State::incomplete) {
-      read = co_await session.read_more(BufferPool::kSmall);
+      read = co_await session.client().read_more(BufferPool::kSmall);
     }
     if (read != Io::ok) {
       log_error(session, "greeting is not complete");
@@ -115,8 +115,8 @@ Task<bool> greet(ClientSession& session) {
 Task<void> refuse(ClientSession& session, std::uint8_t code, std::string_view error) {
   log_error(session, error);
   const std::string reply = socks_reply(code);
-  const bool sent = co_await session.send(reply);
-  if (sent) session.close_gently();
+  const bool sent = co_await session.client().send(reply);
+  if (sent) session.client().close_gently();
 }
 
 Task<bool> open_target(ClientSession& session, const SocksRequest& request) {
@@ -137,29 +137,31 @@ Task<bool> open_target(ClientSession& session, const SocksRequest& request) {
   // each request inside names its own host and is judged again.
   if (!verdict.allowed) {
     const std::string reply = socks_reply(kNotAllowed);
-    const bool sent = co_await session.send(reply);
-    if (sent) session.close_gently();
+    const bool sent = co_await session.client().send(reply);
+    if (sent) session.client().close_gently();
     co_return false;
   }
   const std::string reply = socks_reply(0);
-  const bool sent = co_await session.send(reply);
+  const bool sent = co_await session.client().send(reply);
   co_return sent;
 }
 
 }  // namespace
 
 Task<bool> serve_socks5(ClientSession& session) {
-  session.pause().set_timeout(session.site().snapshot()->config.proxy.limits.handshake_timeout);
+  session.client().pause().set_timeout(
+      session.site().snapshot()->config.proxy.limits.handshake_timeout);
   const bool greeted = co_await greet(session);
   if (!greeted) co_return false;
-  session.pause().set_timeout(session.site().snapshot()->config.proxy.limits.handshake_timeout);
+  session.client().pause().set_timeout(
+      session.site().snapshot()->config.proxy.limits.handshake_timeout);
   bool opened = false;
   while (true) {
-    const SocksRequest request = parse_socks_request(session.input().view());
+    const SocksRequest request = parse_socks_request(session.client().input().view());
     switch (request.state) {
       case SocksRequest::State::accepted:
-        session.pause().clear_deadline();
-        session.input().consume(request.consumed);
+        session.client().pause().clear_deadline();
+        session.client().input().consume(request.consumed);
         opened = co_await open_target(session, request);
         co_return opened;
       case SocksRequest::State::bad_command:
@@ -174,7 +176,7 @@ Task<bool> serve_socks5(ClientSession& session) {
       case SocksRequest::State::incomplete:
         break;
     }
-    const Io read = co_await session.read_more(BufferPool::kSmall);
+    const Io read = co_await session.client().read_more(BufferPool::kSmall);
     if (read != Io::ok) {
       log_error(session, "request is not complete");
       co_return false;

@@ -47,8 +47,8 @@ bool may_be_silent(const Headers& headers) {
 /// can go on.
 void AnswerRelay::plan(const BodyFraming& framing) {
   const Response& response = state_.response;
-  const bool http11 = client_.minor_version == 1;
-  drop_length_ = client_.scrub != nullptr && client_.scrub->reframes();
+  const bool http11 = terms_.minor_version == 1;
+  drop_length_ = terms_.scrub != nullptr && terms_.scrub->reframes();
   switch (drop_length_ ? BodyFraming::Kind::until_close : framing.kind) {
     case BodyFraming::Kind::none:
       drop_length_ = response.status == 204;
@@ -64,45 +64,47 @@ void AnswerRelay::plan(const BodyFraming& framing) {
     case BodyFraming::Kind::until_close:
       framing_ = http11 ? ClientFraming::chunked : ClientFraming::close;
       chunking_ = http11;
-      if (!http11) client_.keep_alive = false;
+      if (!http11) terms_.keep_alive = false;
       break;
   }
   body_ = BodyReader(framing, ChunkLines::of_origin);
-  keep_trailers_ = client_.te_trailers && chunking_ && framing.kind == BodyFraming::Kind::chunked;
+  keep_trailers_ = terms_.te_trailers && chunking_ && framing.kind == BodyFraming::Kind::chunked;
   if (keep_trailers_) body_.keep_trailers();
   upstream_reusable_ = framing.kind != BodyFraming::Kind::until_close &&
                        read_connection(response.headers).persistent(response.minor_version);
-  client_reusable_ = client_.keep_alive;
+  client_reusable_ = terms_.keep_alive;
 }
 
 void AnswerRelay::write_head() {
   strip_response(state_.response.headers, keep_trailers_);
   ResponseHeadOptions options;
-  options.client_minor = client_.minor_version;
+  options.client_minor = terms_.minor_version;
   options.framing = framing_;
   options.drop_length = drop_length_;
-  options.close = !client_.keep_alive && client_.minor_version == 1;
-  options.keep_alive_10 = client_.keep_alive && client_.minor_version == 0;
+  options.close = !terms_.keep_alive && terms_.minor_version == 1;
+  options.keep_alive_10 = terms_.keep_alive && terms_.minor_version == 0;
   write_response_head(state_.response, options, out_);
   reply_.input.consume(reply_.head_size);
 }
 
-AnswerRelay::AnswerRelay(ClientSession& session,
+AnswerRelay::AnswerRelay(Site& site,
+                         ClientConnection& client,
                          UpstreamConnection& upstream,
                          RequestState& state,
                          Reply& reply,
                          const BodyFraming& framing,
-                         const Client& client)
-    : session_(session),
+                         const Terms& terms)
+    : site_(site),
+      client_(client),
       upstream_(upstream),
       state_(state),
       reply_(reply),
-      client_(client),
+      terms_(terms),
       out_(state.answer_head) {
   plan(framing);
   write_head();
-  const bool may_cut = client_.scrub != nullptr && client_.scrub->may_cut();
-  if (may_cut) withhold_until_ = session_.site().loop().now() + kWithhold;
+  const bool may_cut = terms_.scrub != nullptr && terms_.scrub->may_cut();
+  if (may_cut) withhold_until_ = site_.loop().now() + kWithhold;
 }
 
 AnswerRelay::~AnswerRelay() = default;
@@ -114,12 +116,12 @@ void AnswerRelay::end_bulk() {
 AnswerRelay::Step AnswerRelay::advance(std::size_t& moved) {
   Buffer& input = reply_.input;
   if (!std::exchange(gathered_, true)) {
-    const bool good = client_.scrub == nullptr ? gather() : gather_filtered();
+    const bool good = terms_.scrub == nullptr ? gather() : gather_filtered();
     if (!good) return refused_ ? Step::failed : fail_with("invalid byte in chunk length");
     if (finished() && !std::exchange(told_ready_, true)) return Step::last_bytes_ready;
   }
   const SteadyTime begins = withheld_until();
-  if (begins == SteadyTime::max() || session_.site().loop().now() >= begins) {
+  if (begins == SteadyTime::max() || site_.loop().now() >= begins) {
     begun_ = true;
     const Step written = write_step(moved);
     if (written != Step::moved) return written;
@@ -168,7 +170,7 @@ bool AnswerRelay::gather() {
 /// gather() for a body that must be searched.
 bool AnswerRelay::gather_filtered() {
   if (!filter_pieces()) return false;
-  AnswerScrub& scrub = *client_.scrub;
+  AnswerScrub& scrub = *terms_.scrub;
   const bool last = finished() && !std::exchange(last_chunk_written_, true);
   if (last) {
     const Result<void> ended = scrub.end(filtered_);
@@ -198,7 +200,7 @@ bool AnswerRelay::filter_pieces() {
   while (filtered_.size() < kFilteredBytes && !input.empty() && !finished()) {
     if (!piece_) piece_ = body_.next(input.view());
     if (piece_->fault) return false;
-    const Result<bool> taken = client_.scrub->body(piece_->data, filtered_);
+    const Result<bool> taken = terms_.scrub->body(piece_->data, filtered_);
     if (taken.has_error()) return refuse(taken.error());
     if (!*taken) continue;
     input.consume(piece_->consumed);
@@ -224,7 +226,7 @@ AnswerRelay::Step AnswerRelay::write_step(std::size_t& moved) {
   while (has_pending()) {
     const bool composed = out_sent_ < out_.size();
     const std::string_view bytes = composed ? std::string_view(out_).substr(out_sent_) : straight_;
-    const IoResult result = session_.client().write(bytes);
+    const IoResult result = client_.connection().write(bytes);
     if (result.status == Io::want_write || result.status == Io::want_read) {
       return Step::blocked_client;
     }
@@ -239,7 +241,7 @@ AnswerRelay::Step AnswerRelay::write_step(std::size_t& moved) {
     }
     out_sent_ += result.size;
     if (out_sent_ < out_.size()) continue;
-    if (client_.sensitive) wipe({out_.data(), out_.size()});
+    if (terms_.sensitive) wipe({out_.data(), out_.size()});
     out_.clear();
     out_sent_ = 0;
   }
@@ -268,8 +270,8 @@ AnswerRelay::Step AnswerRelay::fail_with(std::string_view problem) {
     return Step::failed;
   }
   // What the client has must not look whole where only the end of the connection says so.
-  if (framing_ == ClientFraming::close) session_.client().stream().reset_on_close();
-  session_.client().stream().abandon();
+  if (framing_ == ClientFraming::close) client_.stream().reset_on_close();
+  client_.stream().abandon();
   return Step::failed;
 }
 
@@ -284,9 +286,9 @@ AnswerRelay::Step AnswerRelay::read_step(std::size_t& moved) {
     return Step::blocked_upstream;
   }
   if (!input.held()) {
-    input = session_.site().buffers().take(bytes_ >= BufferPool::kSmall ? BufferPool::kLarge
-                                                                        : BufferPool::kSmall);
-    if (client_.sensitive) input.set_sensitive();
+    input = site_.buffers().take(bytes_ >= BufferPool::kSmall ? BufferPool::kLarge
+                                                              : BufferPool::kSmall);
+    if (terms_.sensitive) input.set_sensitive();
   }
   input.compact();
   const std::size_t before = input.size();

@@ -4,12 +4,12 @@
 #include <string>
 #include <string_view>
 
-#include "proxy/client/client_session.h"
 #include "proxy/exchange/answer_scrub.h"
 #include "proxy/exchange/request_state.h"
 #include "proxy/exchange/round_trip.h"
 #include "proxy/http/header_rules.h"
 #include "proxy/http1/body_reader.h"
+#include "proxy/http1/client_watch.h"
 
 namespace iron::proxy {
 
@@ -18,19 +18,20 @@ namespace iron::proxy {
 /// allows it; a body that ends early never looks whole. Never waits: Delivery does.
 class AnswerRelay {
  public:
-  struct Client {
+  struct Terms {
     int minor_version = 1;
     bool keep_alive = true;  ///< wanted; what is possible is in client_reusable()
     bool te_trailers = false;
     bool sensitive = false;        ///< the answer may echo a key
     AnswerScrub* scrub = nullptr;  ///< what its body must go through; null: nothing
   };
-  AnswerRelay(ClientSession& session,
+  AnswerRelay(Site& site,
+              ClientConnection& client,
               UpstreamConnection& upstream,
               RequestState& state,
               Reply& reply,
               const BodyFraming& framing,
-              const Client& client);
+              const Terms& terms);
   ~AnswerRelay();
   AnswerRelay(const AnswerRelay&) = delete;
   AnswerRelay& operator=(const AnswerRelay&) = delete;
@@ -78,11 +79,12 @@ class AnswerRelay {
   void settle_in_bulk();
   Step fail_with(std::string_view problem);
 
-  ClientSession& session_;
+  Site& site_;
+  ClientConnection& client_;
   UpstreamConnection& upstream_;
   RequestState& state_;
   Reply& reply_;
-  Client client_;
+  Terms terms_;
   std::string& out_;  ///< composed bytes: head, chunk framing, small pieces
   std::size_t out_sent_ = 0;
   std::string_view

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "proxy/http/field_text.h"
 #include "transforms/encoding.h"
 
 namespace iron::proxy {

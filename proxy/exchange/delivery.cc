@@ -7,13 +7,16 @@
 
 namespace iron::proxy {
 
-Delivery::Delivery(ClientSession& session,
+Delivery::Delivery(Site& site,
+                   ClientWatch& watch,
                    UpstreamConnection& upstream,
                    Upload& upload,
                    AnswerRelay& relay,
                    Reply& reply,
                    const Silence& silence)
-    : session_(session),
+    : site_(site),
+      watch_(watch),
+      client_(watch.client()),
       upstream_(upstream),
       upload_(upload),
       relay_(relay),
@@ -44,7 +47,7 @@ Task<Delivery::State> Delivery::run() {
       turn_.moved(up + down);
       if (!turn_.over()) continue;
       turn_.begin();
-      co_await session_.pause().pass_turn();
+      co_await client_.pause().pass_turn();
       woken();
       continue;
     }
@@ -52,7 +55,7 @@ Task<Delivery::State> Delivery::run() {
                                                             : Direction::Waits::for_bytes;
     if (!sleep_is_due()) co_return State::failed;
     turn_.begin();
-    co_await session_.pause();
+    co_await client_.pause();
     woken();
   }
 }
@@ -77,7 +80,7 @@ std::size_t Delivery::upload_step() {
       break;
     case Upload::Step::finished:
       reply_.upload_done = true;
-      session_.request_complete(true);
+      watch_.request_complete(true);
       [[fallthrough]];
     case Upload::Step::upstream_failed:  // the answer may be there all the same
       upload_ended_ = true;
@@ -103,22 +106,22 @@ bool Delivery::sleep_is_due() {
   // While the body is awaited its bytes belong to the upload, which also sees the client's end.
   const bool upload_reads = !upload_ended_ && upload_.awaiting_client();
   if (!upload_reads) {
-    const ClientSession::ClientState state = session_.poll_client();
-    if (state != ClientSession::ClientState::present) left_at_rest_ |= !relay_.has_pending();
-    if (state == ClientSession::ClientState::gone) {
+    const Presence state = watch_.poll();
+    if (state != Presence::present) left_at_rest_ |= !relay_.has_pending();
+    if (state == Presence::gone) {
       fault_ = Fault::client_gone;
       relay_.cut("client gone");
       return false;
     }
   }
-  session_.pause().set_deadline(std::min(silence_.deadline(up_, down_), relay_.withheld_until()));
+  client_.pause().set_deadline(std::min(silence_.deadline(up_, down_), relay_.withheld_until()));
   return true;
 }
 
 void Delivery::woken() {
-  Pause& pause = session_.pause();
+  Pause& pause = client_.pause();
   const bool expired = pause.expired();
-  if (session_.site().loop().cut()) {
+  if (site_.loop().cut()) {
     relay_.cut("shutting down");
   } else if (expired && now() >= silence_.deadline(up_, down_)) {
     silent_ = true;

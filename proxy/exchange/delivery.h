@@ -3,7 +3,9 @@
 #include "policy/result.h"
 #include "proxy/exchange/answer_relay.h"
 #include "proxy/exchange/upload.h"
+#include "proxy/http1/client_watch.h"
 #include "proxy/net/silence.h"
+#include "proxy/wait/event_loop.h"
 
 namespace iron::proxy {
 
@@ -12,7 +14,8 @@ namespace iron::proxy {
 /// for the other. It is over when the answer is complete.
 class Delivery {
  public:
-  Delivery(ClientSession& session,
+  Delivery(Site& site,
+           ClientWatch& watch,
            UpstreamConnection& upstream,
            Upload& upload,
            AnswerRelay& relay,
@@ -39,9 +42,11 @@ class Delivery {
   void upload_broke(std::string_view problem, Fault fault);
   bool sleep_is_due();
   void woken();
-  SteadyTime now() const { return session_.site().loop().now(); }
+  SteadyTime now() const { return client_.loop().now(); }
 
-  ClientSession& session_;
+  Site& site_;
+  ClientWatch& watch_;
+  ClientConnection& client_;
   UpstreamConnection& upstream_;
   Upload& upload_;
   AnswerRelay& relay_;

@@ -31,8 +31,8 @@ bool RequestHandler::repeatable() const {
 
 Task<Result<UpstreamPtr>> RequestHandler::acquire(Source source) {
   UpstreamPool::make_key(state_->target, state_->pool_key);
-  if (!session_.own_upstreams().empty()) {
-    UpstreamPtr own = session_.own_upstreams().take(state_->pool_key, snapshot_);
+  if (!client_.own_upstreams().empty()) {
+    UpstreamPtr own = client_.own_upstreams().take(state_->pool_key, snapshot_);
     if (own) {
       state_->upstream_address = own->address;
       co_return std::move(own);
@@ -45,7 +45,7 @@ Task<Result<UpstreamPtr>> RequestHandler::acquire(Source source) {
       co_return std::move(pooled);
     }
   }
-  const DialRequest request{snapshot_->deny_list, state_->target, state_->pool_key, session_,
+  const DialRequest request{snapshot_->deny_list, state_->target, state_->pool_key, watch_,
                             state_->upstream_address};
   auto dialled = co_await site_.dialer().dial(pause(), request);
   co_return std::move(dialled);
@@ -75,7 +75,7 @@ Task<Result<void>> RequestHandler::exchange_heads(UpstreamConnection& upstream,
                                                   Upload& upload,
                                                   Reply& reply) {
   upstream.connection.set_pause(&pause());
-  upstream.set_user(session_.upstream_slot());
+  upstream.set_user(client_.upstream_slot());
   if (!body_.done()) {
     const bool continued = co_await send_continue();
     if (!continued) co_return fail("client gone", Fault::client_gone);
@@ -91,7 +91,7 @@ Task<Result<void>> RequestHandler::exchange_heads(UpstreamConnection& upstream,
   rules.relay_continue = !continue_sent_;
   rules.sensitive = sensitive();
   rules.scrub = scrub_.get();
-  RoundTrip trip(session_, upstream, upload, state_->response, reply, rules);
+  RoundTrip trip(site_, watch_, upstream, upload, state_->response, reply, rules);
   Result<void> done = co_await trip.run();
   pause().clear_deadline();
   if (done.has_error()) upstream.connection.stream().reset_on_close();
@@ -145,7 +145,7 @@ Task<bool> RequestHandler::send_on() {
 
 Task<bool> RequestHandler::forward() {
   // Nobody is dialled for what can be seen to be broken.
-  if (body_.look_ahead(session_.input().view()) == BodyReader::Ahead::broken) {
+  if (body_.look_ahead(client_.input().view()) == BodyReader::Ahead::broken) {
     const bool keep =
         co_await answer_failure(fail(std::string(kMalformedRequest), Fault::bad_request));
     co_return keep;
@@ -158,7 +158,7 @@ Task<bool> RequestHandler::forward() {
       co_return keep;
     }
     Reply reply(fault_text());
-    Upload upload(session_, body_, request_bytes_);
+    Upload upload(site_, client_, body_, request_bytes_);
     const Result<void> done = co_await exchange_heads(**upstream, upload, reply);
     if (done.has_value()) {
       upstream_ns_ = (site_.loop().now() - began).count();
@@ -179,7 +179,7 @@ Task<bool> RequestHandler::forward() {
 /// Its next request may be anybody's, or only this client's.
 void RequestHandler::release(UpstreamPtr upstream) {
   if (upstream->belongs_to_client()) {
-    session_.own_upstreams().keep(std::move(upstream), snapshot_);
+    client_.own_upstreams().keep(std::move(upstream), snapshot_);
   } else {
     site_.pool().put(std::move(upstream));
   }
@@ -212,22 +212,22 @@ Task<bool> RequestHandler::deliver(UpstreamPtr upstream, Upload& upload, Reply& 
     const bool keep = co_await answer_failure(fail(std::move(refused)));
     co_return keep;
   }
-  AnswerRelay::Client client;
-  client.minor_version = exchange().request.minor_version;
+  AnswerRelay::Terms terms;
+  terms.minor_version = exchange().request.minor_version;
   // Only an answer that is here in full is known to leave a part of the body unread.
   const auto answer_is_whole = [&] {
     return BodyReader(checks.framing, ChunkLines::of_origin)
         .completes_with(reply.input.view().substr(reply.head_size));
   };
-  client.keep_alive = !wants_close() && !(body_will_be_dropped() && answer_is_whole());
-  client.te_trailers = hop_by_hop_.te_trailers;
-  client.sensitive = sensitive();
-  client.scrub = scrub_.get();
+  terms.keep_alive = !wants_close() && !(body_will_be_dropped() && answer_is_whole());
+  terms.te_trailers = hop_by_hop_.te_trailers;
+  terms.sensitive = sensitive();
+  terms.scrub = scrub_.get();
   const policy::Limits& limits = config().proxy.limits;
   const bool patient =
       may_be_silent(state_->response.headers) || may_be_silent(exchange().request.headers);
-  AnswerRelay relay(session_, *upstream, *state_, reply, checks.framing, client);
-  Delivery delivery(session_, *upstream, upload, relay, reply,
+  AnswerRelay relay(site_, client_, *upstream, *state_, reply, checks.framing, terms);
+  Delivery delivery(site_, watch_, *upstream, upload, relay, reply,
                     Silence(limits.stall_timeout, patient ? kNoLimit : limits.quiet_timeout));
   Delivery::State state = co_await delivery.run();
   bool recorded = false;
@@ -235,7 +235,7 @@ Task<bool> RequestHandler::deliver(UpstreamPtr upstream, Upload& upload, Reply& 
     response_bytes_ = relay.bytes();
     write_record(Action::allow, state_->response.status, {});
     recorded = true;
-    co_await session_.recorded();
+    co_await client_.recorded();
     state = co_await delivery.run();
   }
   pause().clear_deadline();

@@ -22,7 +22,7 @@ AnswerContext RequestHandler::answer_context(bool close) const {
 
 bool RequestHandler::wants_close() const {
   return !hop_by_hop_.persistent(state_->exchange.request.minor_version) ||
-         site_.loop().draining() || session_.client_state() != ClientSession::ClientState::present;
+         site_.loop().draining() || watch_.presence() != Presence::present;
 }
 
 /// An answer comes before the rest of the body: whether that rest is too much to read, or nobody
@@ -31,7 +31,7 @@ bool RequestHandler::body_will_be_dropped() const {
   if (body_.done()) return false;
   if (expects_continue_ && !continue_sent_) return true;
   if (framing_.kind == BodyFraming::Kind::chunked) {
-    return !body_.completes_with(session_.input().view());
+    return !body_.completes_with(client_.input().view());
   }
   return body_.remaining() > kDrainBytes;
 }
@@ -40,8 +40,8 @@ Task<bool> RequestHandler::refuse_closing(HeadFault fault) {
   const HeadRefusal answer = head_refusal(fault);
   const std::string_view target = exchange().request.target;
   record_refusal(target.substr(0, target.find('?')), answer.record_error, answer.status);
-  const bool sent = co_await session_.send(answer.answer);
-  if (sent) session_.close_gently();
+  const bool sent = co_await client_.send(answer.answer);
+  if (sent) client_.close_gently();
   co_return false;
 }
 
@@ -52,7 +52,7 @@ Task<bool> RequestHandler::refuse(std::string_view error) {
   exchange().denial_reason = "protocol: " + std::string(error);
   const std::string answer = text_answer(400, "Bad Request", body, answer_context(close));
   record_refusal(exchange().path, error, 400);
-  const bool sent = co_await session_.send(answer);
+  const bool sent = co_await client_.send(answer);
   if (!sent) co_return false;
   const bool keep = co_await finish_request_body(close);
   co_return keep;
@@ -70,7 +70,7 @@ Task<bool> RequestHandler::answer_failure(Error error) {
   const bool cut = site_.loop().cut();
   if (error.fault == Fault::client_gone || cut) {
     write_record(Action::client_cancel, 200, {});
-    session_.client().stream().reset_on_close();
+    client_.stream().reset_on_close();
     co_return false;
   }
   if (error.fault == Fault::client_silent) {
@@ -110,7 +110,7 @@ Task<bool> RequestHandler::send_own_answer(
     std::string answer, int status, Action action, std::string_view error, bool must_close) {
   // The record stands in the log before the client can act on the answer.
   write_record(action, status, error);
-  const bool sent = co_await session_.send(answer);
+  const bool sent = co_await client_.send(answer);
   if (!sent) co_return false;
   const bool keep = co_await finish_request_body(must_close);
   co_return keep;
@@ -123,9 +123,9 @@ Task<bool> RequestHandler::finish_request_body(bool must_close) {
     std::size_t dropped = 0;
     pause().set_timeout(kDrainTime);
     while (!body_.done() && dropped < kDrainBytes) {
-      Buffer& input = session_.input();
+      Buffer& input = client_.input();
       if (input.empty()) {
-        const Io read = co_await session_.read_more(BufferPool::kLarge);
+        const Io read = co_await client_.read_more(BufferPool::kLarge);
         if (read != Io::ok) break;
       }
       const BodyReader::Piece piece = body_.next(input.view());
@@ -136,7 +136,7 @@ Task<bool> RequestHandler::finish_request_body(bool must_close) {
     pause().clear_deadline();
     if (body_.done()) co_return true;
   }
-  session_.close_gently();
+  client_.close_gently();
   co_return false;
 }
 
@@ -149,12 +149,12 @@ void RequestHandler::write_record(Action action, int status, std::string_view er
   const Ending ending{action, status, error,
                       std::chrono::nanoseconds(site_.loop().now() - began_).count(), record_id()};
   const Transfer transfer{request_bytes_, response_bytes_, state_->upstream_address, upstream_ns_};
-  site_.recorder().request(session_.arrival(), ending, transfer, host_text_, exchange());
+  site_.recorder().request(client_.arrival(), ending, transfer, host_text_, exchange());
 }
 
 void RequestHandler::record_refusal(std::string_view path, std::string_view error, int status) {
-  session_.record_refusal({host_text_, exchange().request.method, path, error, status,
-                           std::chrono::nanoseconds(site_.loop().now() - began_).count()});
+  client_.record_refusal({host_text_, exchange().request.method, path, error, status,
+                          std::chrono::nanoseconds(site_.loop().now() - began_).count()});
 }
 
 }  // namespace iron::proxy

@@ -16,28 +16,29 @@ constexpr std::string_view kBodyTooLarge = "request body exceeds max_request_bod
 
 }  // namespace
 
-RequestHandler::RequestHandler(ClientSession& session,
+RequestHandler::RequestHandler(Site& site,
+                               ClientConnection& client,
                                RequestStatePtr state,
                                Buffer head,
                                const RequestChecks& checks)
-    : session_(session),
-      site_(session.site()),
+    : site_(site),
+      client_(client),
       state_(std::move(state)),
       head_(std::move(head)),
       snapshot_(site_.snapshot()),
       framing_(checks.framing),
       body_(checks.framing),
+      watch_(client, body_),
       body_share_(site_.services().body_budget),
       host_text_(checks.host != nullptr ? checks.host->value : std::string_view()),
       expects_continue_(checks.expects_continue && state_->exchange.request.minor_version == 1 &&
                         checks.framing.kind != BodyFraming::Kind::none),
-      began_(site_.loop().now()) {}
-
-RequestHandler::~RequestHandler() { session_.set_body(nullptr); }
+      began_(site_.loop().now()) {
+  client_.set_stall_timeout(config().proxy.limits.stall_timeout);
+}
 
 Task<bool> RequestHandler::run() {
-  session_.request_complete(body_.done());
-  session_.set_body(&body_);
+  watch_.request_complete(body_.done());
   hop_by_hop_ = read_connection(exchange().request.headers);
   const HeadFault fault = read_target();
   if (fault != HeadFault::none) {
@@ -55,8 +56,8 @@ Task<bool> RequestHandler::run() {
   }
   exchange().upgrade = is_websocket_upgrade(exchange().request, framing_);
   strip_request(exchange().request.headers, exchange().upgrade);
-  if (config().proxy.pin_tunnel_target && session_.tunnel() != nullptr) {
-    const policy::Authority& pinned = session_.tunnel()->authority;
+  if (config().proxy.pin_tunnel_target && client_.tunnel() != nullptr) {
+    const policy::Authority& pinned = client_.tunnel()->authority;
     fill_target();
     if (pinned.host != state_->target.host || pinned.port != state_->target.port) {
       exchange().denial_reason = "pin_tunnel_target: not the host and port of the tunnel";
@@ -72,7 +73,7 @@ Task<bool> RequestHandler::run() {
 HeadFault RequestHandler::read_target() {
   transforms::Exchange& ex = exchange();
   std::string_view target = ex.request.target;
-  ex.client_tls = session_.over_tls();
+  ex.client_tls = client_.over_tls();
   if (target.front() != '/' && target != "*") {
     const std::size_t colon = target.find("://");
     if (colon == target.npos) return HeadFault::malformed;
@@ -101,7 +102,7 @@ bool RequestHandler::fill_exchange() {
   transforms::Exchange& ex = exchange();
   if (!ex.decode_path()) return false;
   ex.mode = transforms::Mode::mitm;
-  ex.remote_address = session_.remote_address();
+  ex.remote_address = client_.remote_address();
   ex.body.present = framing_.kind != BodyFraming::Kind::none;
   return true;
 }
@@ -115,9 +116,9 @@ std::string_view RequestHandler::refusal_before_policy() {
   transforms::Exchange& ex = exchange();
   if (ex.authority.host.empty()) return "missing Host header";
   if (ex.refuses_dot_segments(dot_segments())) return "path contains dot segments";
-  if (session_.over_tls() && ex.authority.host != session_.client().stream().server_name()) {
+  if (client_.over_tls() && ex.authority.host != client_.stream().server_name()) {
     site_.log().write(Level::warn, "SNI/Host mismatch",
-                      {{"sni", session_.client().stream().sni()}, {"host", host_text_}});
+                      {{"sni", client_.stream().sni()}, {"host", host_text_}});
     return "SNI and Host header mismatch";
   }
   return {};
@@ -178,10 +179,10 @@ Task<bool> RequestHandler::run_policy() {
 void RequestHandler::fill_target() {
   UpstreamTarget& target = state_->target;
   const policy::Authority& authority = exchange().authority;
-  target.tls = session_.over_tls();
+  target.tls = client_.over_tls();
   target.host = authority.host;
   target.literal = authority.literal;
-  const Tunnel* tunnel = session_.tunnel();
+  const Tunnel* tunnel = client_.tunnel();
   if (authority.port) {
     target.port = *authority.port;
   } else if (tunnel != nullptr && tunnel->authority.host == authority.host) {
@@ -193,7 +194,7 @@ void RequestHandler::fill_target() {
 
 Task<bool> RequestHandler::send_continue() {
   if (!expects_continue_ || std::exchange(continue_sent_, true)) co_return true;
-  const bool sent = co_await session_.send(kContinue);
+  const bool sent = co_await client_.send(kContinue);
   co_return sent;
 }
 
@@ -211,10 +212,10 @@ Task<Result<void>> RequestHandler::load_body(transforms::BodyNeed need) {
   if (!continued) co_return fail("client gone", Fault::client_gone);
   if (!loaded_body_.held()) loaded_body_ = site_.buffers().take(BufferPool::kSmall);
   while (!body_.done() && !exchange().body.failed && loaded_body_.size() < wanted) {
-    Buffer& input = session_.input();
+    Buffer& input = client_.input();
     if (input.empty()) {
       pause().set_timeout(patience);
-      const Io read = co_await session_.read_more(BufferPool::kLarge);
+      const Io read = co_await client_.read_more(BufferPool::kLarge);
       if (read != Io::ok) {
         // Transforms say so in the record; the request itself ends after them.
         exchange().body.failed = true;
@@ -244,7 +245,7 @@ Task<Result<void>> RequestHandler::load_body(transforms::BodyNeed need) {
     input.consume(piece.consumed);
   }
   pause().clear_deadline();
-  session_.request_complete(body_.done());
+  watch_.request_complete(body_.done());
   exchange().body.loaded = true;
   exchange().body.complete = body_.done();
   exchange().body.bytes = loaded_body_.view();

@@ -5,16 +5,17 @@
 #include <string_view>
 
 #include "policy/result.h"
-#include "proxy/client/client_session.h"
 #include "proxy/exchange/answer_scrub.h"
 #include "proxy/exchange/request_state.h"
 #include "proxy/exchange/round_trip.h"
 #include "proxy/exchange/services.h"
+#include "proxy/exchange/snapshot.h"
 #include "proxy/exchange/upload.h"
 #include "proxy/http/answers.h"
 #include "proxy/http/header_rules.h"
 #include "proxy/http/max_forwards.h"
 #include "proxy/http1/body_reader.h"
+#include "proxy/http1/client_watch.h"
 #include "proxy/net/upstream_pool.h"
 
 namespace iron::proxy {
@@ -22,24 +23,24 @@ namespace iron::proxy {
 class AnswerRelay;
 class Delivery;
 
-/// One request from its complete head to its record. Lives in the frame of the session's loop; see
-/// docs/life-of-a-request.md for the walk. Split over request_handler.cc (checks, policy),
+/// One request from its complete head to its record. Lives in the frame of the connection's loop;
+/// see docs/life-of-a-request.md for the walk. Split over request_handler.cc (checks, policy),
 /// own_answers.cc (answers of our own, the record), forward.cc (to the upstream and back) and
 /// websocket.cc.
 class RequestHandler {
  public:
-  RequestHandler(ClientSession& session,
+  RequestHandler(Site& site,
+                 ClientConnection& client,
                  RequestStatePtr state,
                  Buffer head,
                  const RequestChecks& checks);
-  ~RequestHandler();
   /// Serves it. True if the connection can carry another request.
   Task<bool> run();
 
  private:
   transforms::Exchange& exchange() { return state_->exchange; }
   const policy::Config& config() const { return snapshot_->config; }
-  Pause& pause() { return session_.pause(); }
+  Pause& pause() { return client_.pause(); }
 
   // request_handler.cc
   HeadFault read_target();
@@ -90,13 +91,14 @@ class RequestHandler {
   Task<bool> upgrade();
   Task<void> relay_websocket(UpstreamPtr upstream, Reply& reply);
 
-  ClientSession& session_;
   Site& site_;
+  ClientConnection& client_;
   RequestStatePtr state_;
   Buffer head_;
   std::shared_ptr<const Snapshot> snapshot_;
   BodyFraming framing_;
-  BodyReader body_;     ///< the client's body, as far as it was not loaded
+  BodyReader body_;  ///< the client's body, as far as it was not loaded
+  ClientWatch watch_;
   Buffer loaded_body_;  ///< what a transform asked for
   BodyShare body_share_;
   Error body_failure_;          ///< why it ended early

@@ -44,7 +44,7 @@ RoundTrip::Step RoundTrip::fail_with(std::string text, Fault fault) {
 }
 
 Task<Result<void>> RoundTrip::run() {
-  since_ = session_.site().loop().now();
+  since_ = site_.loop().now();
   while (true) {
     Step step = upload_step();
     if (step != Step::failed) {
@@ -54,8 +54,8 @@ Task<Result<void>> RoundTrip::run() {
     if (step == Step::interim) step = co_await relay_interim();
     if (step == Step::moved && turn_.over()) {
       turn_.begin();
-      co_await session_.pause().pass_turn();
-      if (session_.site().loop().cut()) co_return fail("shutting down", Fault::client_gone);
+      co_await client_.pause().pass_turn();
+      if (site_.loop().cut()) co_return fail("shutting down", Fault::client_gone);
     }
     if (step == Step::blocked) step = co_await sleep();
     if (step == Step::failed) co_return std::move(error_);
@@ -77,14 +77,14 @@ RoundTrip::Step RoundTrip::upload_step() {
       break;
     case Upload::Step::finished:
       reply_.upload_done = true;
-      session_.request_complete(true);
+      watch_.request_complete(true);
       break;
     case Upload::Step::blocked_client:
     case Upload::Step::blocked_upstream:
     case Upload::Step::turn_over:
       break;
   }
-  if (moved > 0 || upload_.finished()) since_ = session_.site().loop().now();
+  if (moved > 0 || upload_.finished()) since_ = site_.loop().now();
   turn_.moved(moved);
   return step == Upload::Step::turn_over ? Step::moved : Step::blocked;
 }
@@ -95,7 +95,7 @@ RoundTrip::Step RoundTrip::read_step() {
     upstream_.connection.arm_read();
     return Step::blocked;
   }
-  if (!input.held()) input = session_.site().buffers().take(BufferPool::kSmall);
+  if (!input.held()) input = site_.buffers().take(BufferPool::kSmall);
   if (rules_.sensitive) input.set_sensitive();
   const IoResult got = upstream_.connection.read(input.space());
   switch (got.status) {
@@ -103,7 +103,7 @@ RoundTrip::Step RoundTrip::read_step() {
       input.fill(got.size);
       turn_.moved(got.size);
       reply_.first_byte = true;
-      if (!upload_.finished()) since_ = session_.site().loop().now();
+      if (!upload_.finished()) since_ = site_.loop().now();
       return parse_step();
     case Io::eof:
       return fail_with(reply_.first_byte ? "unexpected EOF" : "EOF");
@@ -152,7 +152,7 @@ Task<RoundTrip::Step> RoundTrip::relay_interim() {
     });
     std::string head;
     write_response_head(response_, ResponseHeadOptions{}, head);
-    const bool sent = co_await session_.send(head);
+    const bool sent = co_await client_.send(head);
     if (rules_.sensitive) wipe({head.data(), head.size()});
     if (!sent) co_return fail_with("client gone", Fault::client_gone);
   }
@@ -172,25 +172,25 @@ SteadyTime RoundTrip::deadline() const {
   const policy::Duration allowed = upload_.finished()          ? rules_.header_timeout
                                    : upload_.awaiting_client() ? rules_.quiet_timeout
                                                                : rules_.stall_timeout;
-  return std::min(later(since_, allowed), session_.half_close_deadline());
+  return std::min(later(since_, allowed), watch_.half_close_deadline());
 }
 
 Task<RoundTrip::Step> RoundTrip::sleep() {
   // While the body is awaited its bytes belong to the upload, which also sees the client's end.
-  if (!upload_.awaiting_client() && session_.abandoned()) {
+  if (!upload_.awaiting_client() && watch_.abandoned()) {
     co_return fail_with("client gone", Fault::client_gone);
   }
-  Pause& pause = session_.pause();
+  Pause& pause = client_.pause();
   pause.set_deadline(deadline());
   turn_.begin();
   co_await pause;
-  if (session_.site().loop().cut()) co_return fail_with("shutting down", Fault::client_gone);
+  if (site_.loop().cut()) co_return fail_with("shutting down", Fault::client_gone);
   if (!pause.expired()) co_return Step::moved;
   if (upload_.awaiting_client()) {
     co_return fail_with(silence_text("no byte from client", rules_.quiet_timeout, "quiet_timeout"),
                         Fault::client_silent);
   }
-  if (session_.abandoned()) co_return fail_with("client gone", Fault::client_gone);
+  if (watch_.abandoned()) co_return fail_with("client gone", Fault::client_gone);
   reply_.timed_out = true;
   if (!upload_.finished()) {
     co_return fail_with("write: i/o timeout (proxy.limits.stall_timeout " +

@@ -3,10 +3,10 @@
 #include <optional>
 
 #include "policy/result.h"
-#include "proxy/client/client_session.h"
 #include "proxy/exchange/answer_scrub.h"
 #include "proxy/exchange/request_state.h"
 #include "proxy/exchange/upload.h"
+#include "proxy/http1/client_watch.h"
 #include "proxy/http1/head_parser.h"
 
 namespace iron::proxy {
@@ -34,13 +34,16 @@ class RoundTrip {
     bool sensitive = false;        ///< the request carries a key, which the answer may echo
     AnswerScrub* scrub = nullptr;  ///< what interim answers must go through; null: nothing
   };
-  RoundTrip(ClientSession& session,
+  RoundTrip(Site& site,
+            ClientWatch& watch,
             UpstreamConnection& upstream,
             Upload& upload,
             Response& response,
             Reply& reply,
             const Rules& rules)
-      : session_(session),
+      : site_(site),
+        watch_(watch),
+        client_(watch.client()),
         upstream_(upstream),
         upload_(upload),
         response_(response),
@@ -61,7 +64,9 @@ class RoundTrip {
   Task<Step> sleep();
   SteadyTime deadline() const;
 
-  ClientSession& session_;
+  Site& site_;
+  ClientWatch& watch_;
+  ClientConnection& client_;
   UpstreamConnection& upstream_;
   Upload& upload_;
   Response& response_;

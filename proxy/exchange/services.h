@@ -7,12 +7,12 @@
 
 #include "policy/secret/secret.h"
 #include "proxy/dns/resolver.h"
-#include "proxy/exchange/body_budget.h"
 #include "proxy/log/distrust_notices.h"
 #include "proxy/log/log.h"
 #include "proxy/log/rate_limit.h"
 #include "proxy/log/recorder.h"
 #include "proxy/log/refusal_limiter.h"
+#include "proxy/net/body_budget.h"
 #include "proxy/net/closing.h"
 #include "proxy/net/connection_gate.h"
 #include "proxy/net/idle_budget.h"

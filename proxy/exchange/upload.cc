@@ -15,26 +15,26 @@ constexpr std::uint64_t kBulkBytes = 256 * 1024;
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
 }  // namespace
 
-Upload::Upload(ClientSession& session, BodyReader& body, std::uint64_t& request_bytes)
-    : session_(session), body_(body), request_bytes_(request_bytes) {}
+Upload::Upload(Site& site, ClientConnection& client, BodyReader& body, std::uint64_t& request_bytes)
+    : site_(site), client_(client), body_(body), request_bytes_(request_bytes) {}
 
 Upload::~Upload() { release(); }
 
 void Upload::release() {
   release_scratch();
   chunk_.release();
-  if (std::exchange(bulk_, false)) session_.client().stream().set_bulk(false);
+  if (std::exchange(bulk_, false)) client_.stream().set_bulk(false);
 }
 
 void Upload::release_scratch() {
   if (!scratch_) return;
   scratch_->wipe(scratch_used_);
   scratch_used_ = 0;
-  session_.site().return_scratch(std::move(scratch_));
+  site_.return_scratch(std::move(scratch_));
 }
 
 char* Upload::head_space(std::size_t bound) {
-  scratch_ = session_.site().take_scratch();
+  scratch_ = site_.take_scratch();
   if (scratch_->size() < bound) scratch_ = std::make_unique<SecretBuffer>(bound);
   return scratch_->data();
 }
@@ -80,13 +80,13 @@ void Upload::sent() {
     scratch_->wipe(scratch_used_);
     scratch_used_ = 0;
   }
-  if (input_pending_ > 0) session_.input().consume(std::exchange(input_pending_, 0));
+  if (input_pending_ > 0) client_.input().consume(std::exchange(input_pending_, 0));
   chunk_.clear();
 }
 
 void Upload::stop() {
   pending_ = {};
-  session_.input().consume(std::exchange(input_pending_, 0));
+  client_.input().consume(std::exchange(input_pending_, 0));
   release();
 }
 
@@ -124,20 +124,20 @@ bool Upload::next_piece(Step& step, std::size_t& moved) {
 
 /// Gathers what the client has sent so far; false when there is nothing and `step` says why.
 bool Upload::read_client(Step& step, std::size_t& moved) {
-  Buffer& input = session_.input();
+  Buffer& input = client_.input();
   if (!bulk_ && (body_.remaining() > kBulkBytes || request_bytes_ > kBulkBytes)) {
-    bulk_ = session_.client().stream().set_bulk(true);
+    bulk_ = client_.stream().set_bulk(true);
   }
   const std::size_t wanted =
       body_.remaining() > BufferPool::kSmall ? BufferPool::kLarge : BufferPool::kSmall;
   if (!input.held()) {
-    input = session_.site().buffers().take(wanted);
+    input = site_.buffers().take(wanted);
   } else if (input.empty() && input.capacity() < wanted) {
-    input = session_.site().buffers().take(wanted);
+    input = site_.buffers().take(wanted);
   }
   step = Step::blocked_client;
   while (!input.space().empty()) {
-    const IoResult result = session_.client().read(input.space());
+    const IoResult result = client_.connection().read(input.space());
     if (result.status == Io::ok) {
       input.fill(result.size);
       moved += result.size;
@@ -156,7 +156,7 @@ bool Upload::next_streamed(Step& step, std::size_t& moved) {
   }
   step = Step::finished;
   if (body_.done()) return false;
-  Buffer& input = session_.input();
+  Buffer& input = client_.input();
   if (input.empty() && !read_client(step, moved)) return false;
   const BodyReader::Piece piece = body_.next(input.view());
   pending_ = piece.data;
@@ -168,7 +168,7 @@ bool Upload::next_streamed(Step& step, std::size_t& moved) {
 bool Upload::next_chunk(Step& step, std::size_t& moved) {
   step = Step::finished;
   if (last_chunk_written_) return false;
-  if (!chunk_.held()) chunk_ = session_.site().buffers().take(BufferPool::kLarge);
+  if (!chunk_.held()) chunk_ = site_.buffers().take(BufferPool::kLarge);
   chunk_.clear();
   // The size is written in front of the data once it is known.
   char* const block = chunk_.space().data();
@@ -181,7 +181,7 @@ bool Upload::next_chunk(Step& step, std::size_t& moved) {
     prefix_.remove_prefix(data);
   }
   while (data < room && prefix_.empty() && !body_.done()) {
-    Buffer& input = session_.input();
+    Buffer& input = client_.input();
     if (input.empty() && (data > 0 || !read_client(step, moved))) break;
     const BodyReader::Piece piece =
         body_.next(input.view().substr(0, std::min(input.size(), room - data)));

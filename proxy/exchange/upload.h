@@ -4,18 +4,20 @@
 #include <string_view>
 
 #include "policy/secret/secret_arena.h"
-#include "proxy/client/client_session.h"
 #include "proxy/http1/body_reader.h"
+#include "proxy/http1/client_watch.h"
 #include "transforms/rewrite.h"
 
 namespace iron::proxy {
+
+class Site;
 
 /// The request on its way to the upstream: head, then body, written as far as the upstream takes
 /// it. Heads and rewritten bodies are composed in secret memory and wiped as soon as they are sent;
 /// a streamed body goes from the client's buffer.
 class Upload {
  public:
-  Upload(ClientSession& session, BodyReader& body, std::uint64_t& request_bytes);
+  Upload(Site& site, ClientConnection& client, BodyReader& body, std::uint64_t& request_bytes);
   ~Upload();
   Upload(const Upload&) = delete;
 
@@ -56,7 +58,8 @@ class Upload {
   void release();
   void release_scratch();
 
-  ClientSession& session_;
+  Site& site_;
+  ClientConnection& client_;
   BodyReader& body_;
   std::uint64_t& request_bytes_;
   std::unique_ptr<SecretBuffer> scratch_;

@@ -31,7 +31,7 @@ Task<bool> RequestHandler::upgrade() {
     co_return keep;
   }
   Reply reply(fault_text());
-  Upload upload(session_, body_, request_bytes_);
+  Upload upload(site_, client_, body_, request_bytes_);
   const Result<void> done = co_await exchange_heads(**upstream, upload, reply);
   if (done.has_error()) {
     upstream->reset();
@@ -67,7 +67,7 @@ Task<void> RequestHandler::relay_websocket(UpstreamPtr upstream, Reply& reply) {
   options.drop_length = true;
   write_response_head(state_->response, options, state_->answer_head);
   reply.input.consume(reply.head_size);
-  const bool sent = co_await session_.send(state_->answer_head);
+  const bool sent = co_await client_.send(state_->answer_head);
   if (sensitive()) wipe({state_->answer_head.data(), state_->answer_head.size()});
   state_->answer_head.clear();
   // A session may last for days: what the record needs is copied, the head's block goes back.
@@ -77,9 +77,9 @@ Task<void> RequestHandler::relay_websocket(UpstreamPtr upstream, Reply& reply) {
   exchange().request.headers.clear();
   head_.release();
   RelayFlow up, down;
-  up.from = down.to = &session_.client();
+  up.from = down.to = &client_.connection();
   up.to = down.from = &upstream->connection;
-  up.buffer = std::move(session_.input());
+  up.buffer = std::move(client_.input());
   down.buffer = std::move(reply.input);
   RelayRules rules;
   rules.stall = config().proxy.limits.stall_timeout;
@@ -97,7 +97,7 @@ Task<void> RequestHandler::relay_websocket(UpstreamPtr upstream, Reply& reply) {
   };
   rules.before_client_end = [this, &record]() -> RecordBatch::Wait& {
     record();
-    return session_.recorded();
+    return client_.recorded();
   };
   if (sent) ended = co_await relay(pause(), site_.buffers(), up, down, rules);
   record();

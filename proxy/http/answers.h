@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-#include "proxy/http1/head_parser.h"
+#include "proxy/http/message_checks.h"
 
 namespace iron::proxy {
 

@@ -10,6 +10,7 @@
 
 #include "proxy/http/answers.h"
 #include "proxy/http/connection_login.h"
+#include "proxy/http/field_text.h"
 #include "proxy/wait/buffers.h"
 #include "transforms/rewrite.h"
 

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "policy/http_message.h"
-#include "proxy/http1/head_parser.h"
+#include "proxy/http/message_checks.h"
 #include "transforms/exchange.h"
 
 namespace iron::proxy {

@@ -4,6 +4,7 @@
 
 #include "policy/hex.h"
 #include "policy/secret/secret.h"
+#include "proxy/http/field_text.h"
 
 namespace iron::proxy {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "proxy/http1/head_parser.h"
+#include "proxy/http/field_text.h"
 
 namespace iron::proxy {
 namespace {

@@ -1,39 +1,11 @@
 #include "proxy/http1/head_parser.h"
 
-#include <array>
 #include <cstring>
 
-#include "policy/quote.h"
+#include "proxy/http/field_text.h"
 
 namespace iron::proxy {
 namespace {
-
-enum : unsigned char { kToken = 1, kValue = 2, kTarget = 4, kPrintable = 8 };
-
-consteval std::array<unsigned char, 256> make_table() {
-  std::array<unsigned char, 256> table{};
-  for (int c = 0; c < 256; ++c) {
-    unsigned char bits = 0;
-    const bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (alnum) bits |= kToken;
-    for (const char extra : std::string_view("!#$%&'*+-.^_`|~")) {
-      if (c == extra) bits |= kToken;
-    }
-    if (c == '\t' || (c >= 0x20 && c != 0x7f)) bits |= kValue;
-    if (c > 0x20 && c != 0x7f && c != '#') bits |= kTarget;
-    if (c >= 0x20 && c < 0x7f) bits |= kPrintable;
-    table[static_cast<std::size_t>(c)] = bits;
-  }
-  return table;
-}
-constexpr auto kTable = make_table();
-
-bool all(std::string_view text, unsigned char kind) {
-  for (const char c : text) {
-    if ((kTable[static_cast<unsigned char>(c)] & kind) == 0) return false;
-  }
-  return true;
-}
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_hex(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
@@ -53,57 +25,7 @@ bool escapes_ok(std::string_view target) {
   return true;
 }
 
-/// One length of 1 to 18 digits (RFC 9110 section 8.6); lists and signs are refused.
-bool parse_length(std::string_view text, std::uint64_t& length) {
-  if (text.empty() || text.size() > 18 || !all(text, kToken)) return false;
-  length = 0;
-  for (const char c : text) {
-    if (!is_digit(c)) return false;
-    length = length * 10 + static_cast<std::uint64_t>(c - '0');
-  }
-  return true;
-}
-
-/// `what "bytes"`, or the first part alone.
-std::string described(std::string what, std::string_view bytes, FaultText text) {
-  if (text == FaultText::quoting) return what + " " + policy::quoted(bytes.substr(0, 100));
-  if (what.back() == ':') what.pop_back();
-  return what;
-}
-
-std::string repeated_lengths(const Headers& headers, FaultText kind) {
-  std::string text = "http: message cannot contain multiple Content-Length headers";
-  if (kind == FaultText::fixed) return text;
-  text += "; got [";
-  for (const Field& field : headers.all()) {
-    if (!iequals(field.name, "Content-Length")) continue;
-    if (text.size() > 200) break;  // the record need not hold them all
-    if (text.back() != '[') text.push_back(' ');
-    text += policy::quoted(field.value.substr(0, 100));
-  }
-  text.push_back(']');
-  return text;
-}
-
-constexpr const char* kBroken = "net/http: HTTP/1.x transport connection broken: ";
-
 }  // namespace
-
-bool is_token(std::string_view text) { return !text.empty() && all(text, kToken); }
-
-std::string_view answer_field_name(std::string_view before_colon) {
-  std::string_view name = before_colon;
-  while (!name.empty() && (name.back() == ' ' || name.back() == '\t')) name.remove_suffix(1);
-  const bool frames = iequals(name, "Content-Length") || iequals(name, "Transfer-Encoding");
-  return frames ? before_colon : name;
-}
-
-bool has_token(std::string_view value, std::string_view token) {
-  bool found = false;
-  for_each_token(value,
-                 [&](std::string_view element) { found = found || iequals(element, token); });
-  return found;
-}
 
 void HeadParser::restart() {
   fault_ = HeadFault::none;
@@ -114,7 +36,7 @@ void HeadParser::restart() {
 
 bool HeadParser::refuse(HeadFault fault, std::string text) {
   fault_ = fault;
-  if (kind_ == Kind::response) fault_text_ = kBroken + std::move(text);
+  if (kind_ == Kind::response) fault_text_ = kBrokenAnswer + std::move(text);
   return false;
 }
 
@@ -251,96 +173,6 @@ HeadParser::Status HeadParser::parse(std::string_view bytes,
 BlankLine leading_blank_line(std::string_view input) {
   if (input == "\r") return BlankLine::begun;
   return input.starts_with("\r\n") ? BlankLine::whole : BlankLine::none;
-}
-
-RequestChecks check_request(const Request& request) {
-  RequestChecks checks;
-  const Field* length = nullptr;
-  const Field* encoding = nullptr;
-  const Field* expect = nullptr;
-  bool doubled = false, doubled_encoding = false, unmet = false;
-  for (const Field& field : request.headers.all()) {
-    const Field** slot = nullptr;
-    switch (field.name.size()) {
-      case 4:
-        if (iequals(field.name, "Host")) slot = &checks.host;
-        break;
-      case 6:
-        if (iequals(field.name, "Expect")) slot = &expect;
-        break;
-      case 14:
-        if (iequals(field.name, "Content-Length")) slot = &length;
-        break;
-      case 17:
-        if (iequals(field.name, "Transfer-Encoding")) slot = &encoding;
-        break;
-      default:
-        break;
-    }
-    if (slot == nullptr) continue;
-    if (slot == &expect && !iequals(field.value, "100-continue")) unmet = true;
-    if (*slot != nullptr && slot == &encoding)
-      doubled_encoding = true;
-    else if (*slot != nullptr && slot != &expect)
-      doubled = true;
-    *slot = &field;
-  }
-  const auto with = [&checks](HeadFault fault) {
-    checks.fault = fault;
-    return checks;
-  };
-  if (doubled || (length != nullptr && encoding != nullptr) ||
-      (encoding != nullptr && request.minor_version == 0)) {
-    return with(HeadFault::malformed);
-  }
-  if (encoding != nullptr) {
-    if (doubled_encoding || !iequals(encoding->value, "chunked")) {
-      return with(HeadFault::transfer_encoding);
-    }
-    checks.framing.kind = BodyFraming::Kind::chunked;
-  } else if (length != nullptr) {
-    if (!parse_length(length->value, checks.framing.length)) return with(HeadFault::malformed);
-    checks.framing.kind =
-        checks.framing.length > 0 ? BodyFraming::Kind::length : BodyFraming::Kind::none;
-  }
-  if (checks.host == nullptr && request.minor_version == 1) return with(HeadFault::missing_host);
-  if (unmet) return with(HeadFault::expectation);
-  checks.expects_continue = expect != nullptr;
-  return checks;
-}
-
-ResponseChecks check_response(const Response& response,
-                              std::string_view request_method,
-                              FaultText text) {
-  ResponseChecks checks;
-  const std::size_t lengths = response.headers.count("Content-Length");
-  const std::size_t encodings = response.headers.count("Transfer-Encoding");
-  const auto broken = [&checks](std::string fault) {
-    checks.error = kBroken + std::move(fault);
-    return checks;
-  };
-  if (lengths > 1) return broken(repeated_lengths(response.headers, text));
-  if (lengths + encodings > 1 && encodings > 0) return broken("more than one body framing");
-  if (encodings == 1) {
-    const std::string_view coding = response.headers.find("Transfer-Encoding")->value;
-    if (!iequals(coding, "chunked") || response.minor_version == 0) {
-      return broken(described("unsupported transfer encoding:", coding, text));
-    }
-    checks.framing.kind = BodyFraming::Kind::chunked;
-  } else if (lengths == 1) {
-    const std::string_view length = response.headers.find("Content-Length")->value;
-    if (!parse_length(length, checks.framing.length)) {
-      return broken(described("bad Content-Length", length, text));
-    }
-    checks.framing.kind = BodyFraming::Kind::length;
-  } else {
-    checks.framing.kind = BodyFraming::Kind::until_close;
-  }
-  if (request_method == "HEAD" || response.status < 200 || response.status == 204 ||
-      response.status == 304) {
-    checks.framing = {};
-  }
-  return checks;
 }
 
 }  // namespace iron::proxy

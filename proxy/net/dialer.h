@@ -5,6 +5,7 @@
 #include "policy/match/deny_list.h"
 #include "policy/result.h"
 #include "proxy/dns/local_lookups.h"
+#include "proxy/net/abandonment.h"
 #include "proxy/net/own_addresses.h"
 #include "proxy/net/upstream_pool.h"
 #include "proxy/net/upstream_tls.h"
@@ -12,14 +13,6 @@
 #include "proxy/wait/task.h"
 
 namespace iron::proxy {
-
-/// Lets a wait for the upstream notice that nobody wants the answer any more.
-class Abandonment {
- public:
-  virtual ~Abandonment() = default;
-  /// Asked at each wake; true: the client is gone.
-  virtual bool abandoned() = 0;
-};
 
 /// What a dial needs to know; lives in the caller's frame.
 struct DialRequest {

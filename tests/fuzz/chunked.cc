@@ -3,6 +3,7 @@
 // what was encoded.
 #include <string>
 
+#include "proxy/http/field_text.h"
 #include "proxy/http1/body_reader.h"
 #include "tests/fuzz/fuzz_target.h"
 

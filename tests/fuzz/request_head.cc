@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "proxy/http/field_text.h"
 #include "proxy/http/header_rules.h"
 #include "proxy/http1/head_parser.h"
 #include "tests/fuzz/fuzz_target.h"

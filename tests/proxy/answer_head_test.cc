@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "proxy/http/field_text.h"
 #include "proxy/http1/head_parser.h"
 #include "tests/proxy/judged_head.h"
 

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "proxy/http/field_text.h"
 #include "tests/proxy/judged_head.h"
 
 namespace iron::proxy {

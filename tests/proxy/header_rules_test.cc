@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "proxy/http/answers.h"
+#include "proxy/http1/head_parser.h"
 
 namespace iron::proxy {
 namespace {

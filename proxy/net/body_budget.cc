@@ -1,4 +1,4 @@
-#include "proxy/exchange/body_budget.h"
+#include "proxy/net/body_budget.h"
 
 namespace iron::proxy {
 
