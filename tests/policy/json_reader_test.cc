@@ -1,6 +1,8 @@
 #include "policy/json/json_reader.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -297,26 +299,27 @@ TEST(JsonReader, ReadsOneDocumentAfterAnother) {
 }
 
 /// How often the bytes that `reversed` has from its end to its front are in this process's memory.
+/// What it copies to look at, it wipes.
 int occurrences(std::string_view reversed) {
-  std::ifstream maps("/proc/self/maps"), memory("/proc/self/mem", std::ios::binary);
-  std::vector<char> block;
+  std::ifstream maps("/proc/self/maps");
+  const int memory = ::open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
   int found = 0;
   for (std::string line; std::getline(maps, line);) {
     std::uintptr_t begin = 0, end = 0;
     char rights[5] = {};
     if (std::sscanf(line.c_str(), "%lx-%lx %4s", &begin, &end, rights) != 3) continue;
     if (std::string_view(rights) != "rw-p" || end - begin > (64U << 20)) continue;
-    block.resize(end - begin);
-    memory.clear();
-    memory.seekg(static_cast<std::streamoff>(begin));
-    if (!memory.read(block.data(), static_cast<std::streamsize>(block.size()))) continue;
+    std::vector<char> block(end - begin);
+    const ssize_t got = ::pread(memory, block.data(), block.size(), static_cast<off_t>(begin));
+    const auto behind = block.begin() + std::max<ssize_t>(got, 0);
     auto at = block.begin();
-    while ((at = std::search(at, block.end(), reversed.rbegin(), reversed.rend())) != block.end()) {
+    while ((at = std::search(at, behind, reversed.rbegin(), reversed.rend())) != behind) {
       ++at;
       ++found;
     }
-    if (!block.empty()) wipe(block);
+    wipe(block);
   }
+  ::close(memory);
   return found;
 }
 
@@ -339,6 +342,11 @@ int occurrences(std::string_view reversed) {
 }
 
 TEST(JsonReader, LeavesNothingInMemory) {
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+  GTEST_SKIP() << "this sanitizer keeps the frames of functions that have returned";
+#endif
+#endif
   constexpr std::string_view kReversed = "51d0c7-daer-eb-ot-eulav-a";
   EXPECT_GE(occurrences_after_reading(kReversed, true), 4);
   EXPECT_EQ(occurrences_after_reading(kReversed, false), 0);
