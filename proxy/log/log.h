@@ -81,7 +81,7 @@ class Log {
   Result<void> set_audit_path(const std::string& path);
   /// Waits until everything written so far left, or `milliseconds` passed. False on timeout.
   bool flush(int milliseconds);
-  /// Keys that must not stand in any line; the ones of the call before still count.
+  /// Keys that must not stand in any line; those of calls before still count while they are in use.
   void guard(std::shared_ptr<const transforms::KeyNet> net);
 
  private:

@@ -1,29 +1,29 @@
 #include "proxy/log/log_chunks.h"
 
 #include <algorithm>
-#include <utility>
 
 namespace iron::proxy {
 
-void LogChunks::append(std::deque<std::string>& pending, std::string_view line) {
-  if (pending.empty() || pending.back().size() + line.size() > kBytes) {
-    if (spare_.empty()) {
-      pending.emplace_back();
-    } else {
-      pending.push_back(std::move(spare_.back()));
-      spare_.pop_back();
-    }
+void LogChunks::append(LogChunkList& pending, std::string_view line) {
+  if (pending.empty() || pending.back().bytes.size() + line.size() > kBytes) {
+    if (spare_.empty()) spare_.emplace_back();
+    LogChunk& next = spare_.front();
+    next.bytes.reserve(std::max(kBytes, line.size()));
+    pending.splice(pending.end(), spare_, spare_.begin());
   }
-  std::string& chunk = pending.back();
-  if (chunk.empty()) chunk.reserve(std::max(kBytes, line.size()));
-  chunk.append(line);
+  pending.back().bytes.append(line);
 }
 
-void LogChunks::give_back(std::vector<std::string>& spent) noexcept {
-  for (std::string& chunk : spent) {
-    if (spare_.size() >= kMostSpare || chunk.capacity() > 2 * kBytes) continue;
-    chunk.clear();
-    spare_.push_back(std::move(chunk));
+void LogChunks::give_back(LogChunkList& spent) noexcept {
+  while (!spent.empty()) {
+    LogChunk& chunk = spent.front();
+    if (spare_.size() >= kMostSpare || chunk.bytes.capacity() > 2 * kBytes) {
+      spent.pop_front();
+      continue;
+    }
+    chunk.bytes.clear();
+    chunk.masked = false;
+    spare_.splice(spare_.begin(), spent, spent.begin());
   }
 }
 

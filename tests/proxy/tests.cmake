@@ -26,11 +26,15 @@ set(proxy_tests
   body_budget_test.cc
   connection_gate_test.cc
   keep_alive_test.cc
+  line_budget_test.cc
+  line_queue_test.cc
+  line_sender_test.cc
   own_addresses_test.cc
   wait_test.cc
   web_message_test.cc
   local_lookups_test.cc
   log_chunks_test.cc
+  log_drain_test.cc
   log_test.cc
   log_waiters_test.cc
   max_forwards_test.cc

@@ -197,7 +197,7 @@ DEFENCES = [
     Defence("file_size_limit", [(STARTUP, "  ::signal(SIGXFSZ, SIG_IGN);", "  if (!OFF) ::signal(SIGXFSZ, SIG_IGN);")], ["test_log_faults.Log.test_limit_of_file_sizes"]),
     Defence("audit_file_links", [("proxy/log/log.cc", "  const int descriptor = policy::open_file(path, kFlags, 0600);", "  const int descriptor = policy::open_file(path, OFF ? kFlags & ~O_NOFOLLOW : kFlags, 0600);")],
             ["test_log.Readers.test_audit_file_is_not_followed"]),
-    Defence("log_net", [("proxy/log/log_sink.cc", "  for (const auto& net : nets) net->mask(bytes);", "  for (const auto& net : nets)\n    if (!OFF) net->mask(bytes);")],
+    Defence("log_net", [("proxy/log/line_sender.cc", "  for (const auto& net : nets) net->mask(bytes);", "  for (const auto& net : nets)\n    if (!OFF) net->mask(bytes);")],
             ["test_log.LastNet.test_no_line_has_a_key", "test_log.LastNet.test_in_the_audit_file", "test_log.LastNet.test_keys_of_the_configuration_before"]),
     # -- the same machine
     Defence("wiping", [("policy/secret/secret.cc", "void wipe(std::span<char> bytes) {", "void wipe(std::span<char> bytes) {\n  if (OFF) return;\n")],
