@@ -11,8 +11,9 @@ class ManualClock final : public Clock {
   void advance(std::chrono::nanoseconds by) { now_ += by; }
 
  private:
-  // Not the zero of the clock, which types here use for "never".
-  SteadyTime now_ = SteadyTime(std::chrono::hours(1000));
+  // Not the zero of the clock, which types here use for "never"; and beyond what the system's clock
+  // shows, by which timers of Asio's own go.
+  SteadyTime now_ = SteadyTime(std::chrono::years(100));
 };
 
 }  // namespace iron::proxy

@@ -58,3 +58,15 @@ if(proxy_tests)
   list(APPEND proxy_tests ${CMAKE_SOURCE_DIR}/bench/policies.cc ${CMAKE_SOURCE_DIR}/bench/request_path.cc)
   iron_unit_tests(proxy_tests SOURCES ${proxy_tests} LIBRARIES iron::proxy)
 endif()
+
+# Whole sessions between scripted peers.
+set(session_tests
+  scripted_peer.cc
+  session_faults_test.cc
+  session_rig.cc
+  session_script.cc
+  session_test.cc
+  session_time_test.cc
+)
+list(TRANSFORM session_tests PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/proxy/)
+iron_unit_tests(session_tests SOURCES ${session_tests} LIBRARIES iron::proxy)
