@@ -1,6 +1,5 @@
 #include "proxy/dns/local_lookups.h"
 
-#include <chrono>
 #include <cstdint>
 #include <new>
 #include <utility>
@@ -11,15 +10,9 @@
 #include "proxy/wait/loop.h"
 
 namespace iron::proxy::dns {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-}  // namespace
 
 struct LocalLookups::State : std::enable_shared_from_this<LocalLookups::State> {
-  State(boost::asio::io_context& io_in, Resolver& resolver_in, Post post_in)
-      : io(io_in), resolver(resolver_in), post(std::move(post_in)) {}
+  State(EventLoop& loop_in, Resolver& resolver_in) : loop(loop_in), resolver(resolver_in) {}
 
   void read_files_first(const std::string& name, LookupDone done);
   void have_read(const Resolver::Sources& read);
@@ -33,9 +26,8 @@ struct LocalLookups::State : std::enable_shared_from_this<LocalLookups::State> {
     LookupDone done;
   };
 
-  boost::asio::io_context& io;
+  EventLoop& loop;
   Resolver& resolver;
-  Post post;
   Resolver::Sources sources;
   std::vector<Waiting> waiting_for_files;
   AnswerCache answers;
@@ -44,8 +36,8 @@ struct LocalLookups::State : std::enable_shared_from_this<LocalLookups::State> {
   bool ended = false;
 };
 
-LocalLookups::LocalLookups(boost::asio::io_context& io, Resolver& resolver, Post post)
-    : state_(std::make_shared<State>(io, resolver, std::move(post))) {}
+LocalLookups::LocalLookups(EventLoop& loop, Resolver& resolver)
+    : state_(std::make_shared<State>(loop, resolver)) {}
 
 LocalLookups::~LocalLookups() {
   state_->ended = true;
@@ -75,7 +67,7 @@ void LocalLookups::State::read_files_first(const std::string& name, LookupDone d
     resolver.read([self = shared_from_this()](const Resolver::Sources& read) {
       // Who waits on the worker is told by nobody else.
       with_patience([&] {
-        self->post([self, read] {
+        self->loop.post([self, read] {
           if (!self->ended) self->have_read(read);
         });
       });
@@ -101,7 +93,7 @@ void LocalLookups::State::have_read(const Resolver::Sources& read) {
 void LocalLookups::State::ask(const std::string& name, const LookupDone& done) {
   if (sources->way() != LookupSources::Way::network) return ask_resolver(name, done);
   if (auto outcome = sources->at_once(name)) return done(*std::move(outcome));
-  if (auto known = answers.get(name, Clock::now())) {
+  if (auto known = answers.get(name, loop.now())) {
     LookupOutcome outcome;
     outcome.status = LookupOutcome::Status::found;
     outcome.addresses = *std::move(known);
@@ -109,7 +101,7 @@ void LocalLookups::State::ask(const std::string& name, const LookupDone& done) {
   }
   joined->join_or_ask(name, done, [&](LookupDone all) {
     if (auto counted = resolver.counted(name, keeping(name, std::move(all))))
-      NetworkLookup::start(io, sources->plan(name, Names::searched), std::move(counted));
+      NetworkLookup::start(loop, sources->plan(name, Names::searched), std::move(counted));
   });
 }
 
@@ -119,7 +111,7 @@ LookupDone LocalLookups::State::keeping(const std::string& name, LookupDone done
     // Answered to an earlier configuration, or by a server of an earlier resolv.conf.
     if (outcome.ttl && begun == self->answers_begun) {
       try {
-        self->answers.put(name, outcome.addresses, *outcome.ttl, Clock::now());
+        self->answers.put(name, outcome.addresses, *outcome.ttl, self->loop.now());
       } catch (const std::bad_alloc&) {
         // Asked again next time.
       }
@@ -131,7 +123,7 @@ LookupDone LocalLookups::State::keeping(const std::string& name, LookupDone done
 void LocalLookups::State::ask_resolver(const std::string& name, const LookupDone& done) {
   auto arrived = [self = shared_from_this(), done](const LookupOutcome& outcome) {
     with_patience([&] {
-      self->post([self, done, outcome] {
+      self->loop.post([self, done, outcome] {
         if (!self->ended) tell(done, outcome);
       });
     });

@@ -1,12 +1,11 @@
 #pragma once
 
-#include <boost/asio/io_context.hpp>
-#include <functional>
 #include <memory>
 #include <string>
 
 #include "proxy/dns/joined_lookups.h"
 #include "proxy/dns/resolver.h"
+#include "proxy/wait/event_loop.h"
 
 namespace iron::proxy::dns {
 
@@ -15,9 +14,8 @@ namespace iron::proxy::dns {
 /// servers are kept (docs/dns.md, "Answers that are kept").
 class LocalLookups {
  public:
-  using Post = std::function<void(std::function<void()>)>;
-  /// `post` runs an action on the loop's thread and is called from the resolver's.
-  LocalLookups(boost::asio::io_context& io, Resolver& resolver, Post post);
+  /// The loop and the resolver outlive it.
+  LocalLookups(EventLoop& loop, Resolver& resolver);
   /// Lookups that are under way are not answered any more.
   ~LocalLookups();
   LocalLookups(const LocalLookups&) = delete;

@@ -41,8 +41,8 @@ LookupSources::Way LookupSources::way() const {
   return upstream_address ? Way::network : Way::upstream_name;
 }
 
-NetworkLookup::Plan LookupSources::plan(const std::string& name, Names names) const {
-  NetworkLookup::Plan plan;
+LookupPlan LookupSources::plan(const std::string& name, Names names) const {
+  LookupPlan plan;
   plan.name = name;
   if (names == Names::searched) {
     plan.names = conf.names_for(name);

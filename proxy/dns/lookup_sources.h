@@ -8,7 +8,7 @@
 
 #include "policy/match/ip_address.h"
 #include "proxy/dns/lookup_outcome.h"
-#include "proxy/dns/network_lookup.h"
+#include "proxy/dns/lookup_steps.h"
 #include "proxy/dns/resolv_conf.h"
 
 namespace iron::proxy::dns {
@@ -42,7 +42,7 @@ struct LookupSources {
   /// Who is to be asked otherwise. `upstream_name`: the name server's own address first.
   enum class Way { network, system, network_then_system, upstream_name };
   Way way() const;
-  NetworkLookup::Plan plan(const std::string& name, Names names) const;
+  LookupPlan plan(const std::string& name, Names names) const;
   std::string first_server() const { return conf.servers.front().text_with_port(53); }
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
 #include <cerrno>
@@ -39,6 +40,11 @@ asio::ip::address asio_address(const policy::IpAddress& address) {
   return asio::ip::address_v6(address.bytes());
 }
 
+template <class Protocol>
+typename Protocol::endpoint endpoint_of(const LookupPlan::Server& server) {
+  return {asio_address(server.address), server.port};
+}
+
 error_code last_error() { return {errno, boost::system::system_category()}; }
 
 error_code send_packet(int descriptor, const std::string& packet) {
@@ -48,6 +54,7 @@ error_code send_packet(int descriptor, const std::string& packet) {
 }
 
 std::string reason_text(const error_code& error) {
+  if (error == asio::error::eof) return "EOF";
   std::string text = error.message();
   std::transform(text.begin(), text.end(), text.begin(), [](char c) {
     return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
@@ -55,379 +62,189 @@ std::string reason_text(const error_code& error) {
   return text;
 }
 
-template <class Endpoint>
-std::string endpoint_text(const Endpoint& endpoint) {
-  const std::string host = endpoint.address().to_string();
-  const std::string port = std::to_string(endpoint.port());
-  return endpoint.address().is_v6() ? "[" + host + "]:" + port : host + ":" + port;
-}
-
 }  // namespace
 
-void NetworkLookup::start(asio::io_context& io, Plan plan, Done done) {
-  std::make_shared<NetworkLookup>(Private{}, io, std::move(plan), std::move(done))->next_name();
+/// Shared with the handlers under way, which may be called when the try is over.
+struct NetworkLookup::TcpQuestion {
+  explicit TcpQuestion(asio::io_context& io) : socket(io) {}
+  asio::ip::tcp::socket socket;
+  std::size_t question = 0;
+  std::string packet;
+  std::array<unsigned char, 2> length{};
+};
+
+void NetworkLookup::start(EventLoop& loop, LookupPlan plan, Done done) {
+  std::make_shared<NetworkLookup>(Private{}, loop, std::move(plan), std::move(done))->take_steps();
 }
 
-NetworkLookup::NetworkLookup(Private, asio::io_context& io, Plan plan, Done done)
-    : io_(io),
-      plan_(std::move(plan)),
+NetworkLookup::NetworkLookup(Private, EventLoop& loop, LookupPlan plan, Done done)
+    : loop_(loop),
+      steps_(std::move(plan), loop.now(), random_id),
       done_(std::move(done)),
-      deadline_(Clock::now() + plan_.total_limit),
-      socket_(io),
-      timer_(io),
-      other_kind_timer_(io) {
-  questions_[0].type = kTypeA;
-  questions_[1].type = kTypeAaaa;
-  last_ = {Status::no_such_name, {}, lookup_error(plan_.name, "", "no such host")};
+      socket_(loop.context()),
+      alarm_(loop, [this] { time_over(); }) {}
+
+/// A handler: `action`, then the steps that follow from it; nothing if the try is over by then.
+template <class Action>
+auto NetworkLookup::then(Action action) {
+  return [self = shared_from_this(), at = try_, action = std::move(action)](const error_code& error,
+                                                                            auto... /*bytes*/) {
+    if (at != self->try_ || error == asio::error::operation_aborted) return;
+    self->loop_.handle([&] { self->go_on([&] { action(error); }); });
+  };
 }
 
-/// A step of a handler. Where memory runs out in it the lookup ends at once: nothing else would
-/// wake those who wait before the time of a try is over.
-template <class Step>
-void NetworkLookup::guarded(Step step) {
+/// Where memory runs out the lookup ends at once: nothing else would wake those who wait before the
+/// time of a try is over.
+template <class Action>
+void NetworkLookup::go_on(Action action) {
   try {
-    step();
+    action();
+    take_steps();
   } catch (const std::bad_alloc&) {
-    end_try();
-    other_kind_timer_.cancel();
+    close();
     if (const Done done = std::exchange(done_, nullptr))
       done(LookupOutcome::failure("out of memory"));
     throw;
   }
 }
 
-void NetworkLookup::next_name() {
-  while (name_ < plan_.names.size()) {
-    auto wire = wire_name(plan_.names[name_++]);
-    if (!wire) continue;
-    wire_ = *std::move(wire);
-    try_ = 0;
-    for (Question& question : questions_) {
-      const std::uint16_t type = question.type;
-      question = {};
-      question.type = type;
-      question.state = Question::State::failed;
-    }
-    next_try();
-    return;
+void NetworkLookup::time_over() {
+  const auto self = shared_from_this();
+  try {
+    go_on([this] { steps_.time_over(local(), loop_.now()); });
+  } catch (const std::bad_alloc&) {
+    // Those who wait were told, and the other alarms of the loop are due.
   }
-  const Done done = std::exchange(done_, nullptr);
-  done(std::move(last_));
 }
 
-void NetworkLookup::next_try() {
-  const std::size_t tries = plan_.servers.size() * static_cast<std::size_t>(plan_.attempts);
-  while (try_ < tries && Clock::now() < deadline_) {
-    if (begin_try()) {
-      wait_for_answers();
-      return;
+void NetworkLookup::take_steps() {
+  while (true) {
+    Step step = steps_.next(loop_.now());
+    switch (step.kind) {
+      case Step::Kind::open:
+        open();
+        break;
+      case Step::Kind::send:
+        send(step);
+        break;
+      case Step::Kind::ask_over_tcp:
+        ask_over_tcp(step);
+        break;
+      case Step::Kind::tell:
+        done_(std::move(step.outcome));
+        break;
+      case Step::Kind::wait:
+        wait();
+        return;
+      case Step::Kind::finish: {
+        close();
+        const Done done = std::exchange(done_, nullptr);
+        done(std::move(step.outcome));
+        return;
+      }
     }
-    end_try();
-    ++try_;
   }
-  name_over();
 }
 
-bool NetworkLookup::begin_try() {
-  for (Question& question : questions_) {
-    if (question.state == Question::State::settled) continue;
-    question.state = Question::State::asking;
-    question.id = random_id();
-  }
+void NetworkLookup::open() {
+  close();
   // The kernel picks a random port for each socket.
-  const asio::ip::udp::endpoint endpoint(asio_address(server().address), server().port);
+  const auto endpoint = endpoint_of<asio::ip::udp>(steps_.server());
   error_code error;
   socket_.open(endpoint.protocol(), error);
   if (!error) socket_.connect(endpoint, error);
-  if (error) {
-    fail_open("dial udp " + endpoint_text(endpoint) + ": connect: " + reason_text(error));
-    return false;
-  }
-  bool sent = false;
-  for (Question& question : questions_) {
-    if (question.state == Question::State::asking) sent = send(question) || sent;
-  }
-  return sent;
+  if (error) steps_.open_failed(reason_text(error));
 }
 
-bool NetworkLookup::send(Question& question) {
-  const std::string packet = render_lookup(question.id, wire_, question.type);
-  error_code error = send_packet(socket_.native_handle(), packet);
+void NetworkLookup::close() {
+  ++try_;
+  alarm_.cancel();
+  receiving_ = false;
+  error_code ignored;
+  socket_.close(ignored);
+  for (TcpQuestionPtr& tcp : tcp_) {
+    if (tcp) tcp->socket.close(ignored);
+    tcp.reset();
+  }
+}
+
+void NetworkLookup::send(const Step& step) {
+  error_code error = send_packet(socket_.native_handle(), step.packet);
   // What the other question met; this one gets an error of its own.
   if (error == asio::error::connection_refused) {
-    error = send_packet(socket_.native_handle(), packet);
+    error = send_packet(socket_.native_handle(), step.packet);
   }
-  if (!error) return true;
-  fail_try(question, route("write", "udp") + ": write: " + reason_text(error));
-  return false;
+  if (error) steps_.send_failed(step.question, local(), reason_text(error));
 }
 
-void NetworkLookup::wait_for_answers() {
-  timer_.expires_at(std::min(deadline_, Clock::now() + plan_.try_limit));
-  timer_.async_wait([self = shared_from_this(), generation = generation_](const error_code& error) {
-    if (!error && generation == self->generation_) self->guarded([&] { self->out_of_time(); });
-  });
-  receive();
-}
-
-void NetworkLookup::receive() {
-  socket_.async_wait(
-      asio::ip::udp::socket::wait_read,
-      [self = shared_from_this(), generation = generation_](const error_code& waited) {
-        if (!waited && generation == self->generation_)
-          self->guarded([&] { self->read_packets(); });
-      });
+void NetworkLookup::wait() {
+  alarm_.set(steps_.deadline());
+  if (receiving_ || !steps_.wants_packets()) return;
+  socket_.async_wait(asio::ip::udp::socket::wait_read, then([this](const error_code&) {
+                       receiving_ = false;
+                       read_packets();
+                     }));
+  receiving_ = true;
 }
 
 void NetworkLookup::read_packets() {
   std::array<char, 4096> packet;
-  const auto asking = [this] {
-    return std::any_of(questions_.begin(), questions_.end(),
-                       [](const auto& q) { return q.state == Question::State::asking; });
-  };
-  error_code error;
   // Whoever floods the socket does not keep the loop.
-  for (int packets = 0; packets < kPacketsAtOnce && asking(); ++packets) {
+  for (int packets = 0; packets < kPacketsAtOnce && steps_.wants_packets(); ++packets) {
     const ssize_t size =
         ::recv(socket_.native_handle(), packet.data(), packet.size(), MSG_DONTWAIT);
     if (size < 0) {
-      error = last_error();
-      break;
-    }
-    take_packet({packet.data(), static_cast<std::size_t>(size)});
-  }
-  if (error && error != asio::error::would_block) {
-    fail_open(route("read", "udp") + ": read: " + reason_text(error));
-  } else if (asking()) {
-    receive();
-  }
-  check_try();
-}
-
-void NetworkLookup::take_packet(std::string_view packet) {
-  for (Question& question : questions_) {
-    if (question.state != Question::State::asking) continue;
-    auto answer = parse_lookup(packet, question.id, wire_, question.type);
-    if (answer) {
-      take_answer(question, *std::move(answer));
+      const error_code error = last_error();
+      if (error != asio::error::would_block) steps_.receive_failed(local(), reason_text(error));
       return;
     }
+    steps_.packet({packet.data(), static_cast<std::size_t>(size)}, loop_.now());
   }
 }
 
-void NetworkLookup::take_answer(Question& question, LookupAnswer answer) {
-  if (answer.truncated && question.state == Question::State::asking) {
-    ask_over_tcp(question);
-    return;
-  }
-  const auto settle = [&](Status status) {
-    question.state = Question::State::settled;
-    question.answered_at = Clock::now();
-    question.ttl = answer.ttl;
-    question.status = status;
-    question.server = server().shown;
-    question.reason = "no such host";
-  };
-  if (answer.rcode == static_cast<int>(Rcode::no_such_name)) {
-    settle(Status::no_such_name);
-  } else if (answer.malformed || answer.truncated) {
-    fail_try(question, "cannot unmarshal DNS message");
-  } else if (answer.lame) {
-    fail_try(question, "lame referral");
-  } else if (answer.rcode != 0) {
-    fail_try(question, "server misbehaving");
-  } else if (answer.addresses.empty()) {
-    settle(Status::no_addresses);
-  } else {
-    settle(Status::found);
-    question.addresses = std::move(answer.addresses);
-  }
+void NetworkLookup::ask_over_tcp(const Step& step) {
+  auto tcp = std::make_shared<TcpQuestion>(loop_.context());
+  tcp_.at(step.question) = tcp;
+  tcp->question = step.question;
+  tcp->packet = {static_cast<char>(step.packet.size() >> 8),
+                 static_cast<char>(step.packet.size() & 0xff)};
+  tcp->packet += step.packet;
+  tcp->socket.async_connect(
+      endpoint_of<asio::ip::tcp>(steps_.server()), then([this, tcp](const error_code& error) {
+        if (!error) return write_over_tcp(tcp);
+        steps_.tcp_failed(tcp->question, LookupSteps::Tcp::dial, reason_text(error));
+      }));
 }
 
-void NetworkLookup::ask_over_tcp(Question& question) {
-  question.state = Question::State::asking_tcp;
-  auto tcp = std::make_shared<TcpQuestion>(io_);
-  question.tcp = tcp;
-  const std::string packet = render_lookup(question.id, wire_, question.type);
-  tcp->packet = {static_cast<char>(packet.size() >> 8), static_cast<char>(packet.size() & 0xff)};
-  tcp->packet += packet;
-  const asio::ip::tcp::endpoint endpoint(asio_address(server().address), server().port);
-  tcp->socket.async_connect(endpoint, [self = shared_from_this(), generation = generation_, tcp,
-                                       &question](const error_code& error) {
-    if (generation == self->generation_)
-      self->guarded([&] { self->write_over_tcp(question, tcp, error); });
-  });
-}
-
-void NetworkLookup::write_over_tcp(Question& question,
-                                   const std::shared_ptr<TcpQuestion>& tcp,
-                                   const error_code& connected) {
-  if (connected) {
-    fail_try(question, route("dial", "tcp") + ": connect: " + reason_text(connected));
-    check_try();
-    return;
-  }
+void NetworkLookup::write_over_tcp(const TcpQuestionPtr& tcp) {
   asio::async_write(tcp->socket, asio::buffer(tcp->packet),
-                    [self = shared_from_this(), generation = generation_, tcp, &question](
-                        const error_code& failed, std::size_t) {
-                      if (generation != self->generation_) return;
-                      self->guarded([&] {
-                        if (!failed) return self->read_over_tcp(question, tcp);
-                        self->fail_try(question, "write tcp: " + reason_text(failed));
-                        self->check_try();
-                      });
-                    });
+                    then([this, tcp](const error_code& error) {
+                      if (!error) return read_over_tcp(tcp);
+                      steps_.tcp_failed(tcp->question, LookupSteps::Tcp::write, reason_text(error));
+                    }));
 }
 
-void NetworkLookup::read_over_tcp(Question& question, const std::shared_ptr<TcpQuestion>& tcp) {
-  const auto failed = [](const std::shared_ptr<NetworkLookup>& self, Question& about,
-                         const error_code& error) {
-    self->fail_try(about, self->route("read", "tcp") + ": " +
-                              (error == asio::error::eof ? "EOF" : reason_text(error)));
-    self->check_try();
+void NetworkLookup::read_over_tcp(const TcpQuestionPtr& tcp) {
+  auto got_packet = [this, tcp](const error_code& error) {
+    if (!error) return steps_.packet_over_tcp(tcp->question, tcp->packet, loop_.now());
+    steps_.tcp_failed(tcp->question, LookupSteps::Tcp::read, reason_text(error));
   };
-  auto got_packet = [self = shared_from_this(), generation = generation_, tcp, &question, failed](
-                        const error_code& error, std::size_t) {
-    if (generation != self->generation_) return;
-    self->guarded([&] {
-      if (error) return failed(self, question, error);
-      auto answer = parse_lookup(tcp->packet, question.id, self->wire_, question.type);
-      if (answer) {
-        self->take_answer(question, *std::move(answer));
-      } else {
-        self->fail_try(question, "cannot unmarshal DNS message");
-      }
-      self->check_try();
-    });
+  auto got_length = [this, tcp, got_packet = std::move(got_packet)](const error_code& error) {
+    if (error) return got_packet(error);
+    tcp->packet.resize(static_cast<std::size_t>(tcp->length[0]) << 8 | tcp->length[1]);
+    asio::async_read(tcp->socket, asio::buffer(tcp->packet), then(got_packet));
   };
-  asio::async_read(
-      tcp->socket, asio::buffer(tcp->length),
-      [self = shared_from_this(), generation = generation_, tcp, &question, failed,
-       got_packet = std::move(got_packet)](const error_code& error, std::size_t) {
-        if (generation != self->generation_) return;
-        self->guarded([&] {
-          if (error) return failed(self, question, error);
-          tcp->packet.resize(static_cast<std::size_t>(tcp->length[0]) << 8 | tcp->length[1]);
-          asio::async_read(tcp->socket, asio::buffer(tcp->packet), got_packet);
-        });
-      });
+  asio::async_read(tcp->socket, asio::buffer(tcp->length), then(std::move(got_length)));
 }
 
-void NetworkLookup::fail_try(Question& question, std::string reason) {
-  question.state = Question::State::failed;
-  question.status = Status::failed;
-  question.reason = std::move(reason);
-  question.server = server().shown;
-}
-
-void NetworkLookup::fail_open(const std::string& reason) {
-  for (Question& question : questions_) {
-    if (question.state == Question::State::asking) fail_try(question, reason);
-  }
-}
-
-void NetworkLookup::out_of_time() {
-  for (Question& question : questions_) {
-    if (!question.open()) continue;
-    const bool over_tcp = question.state == Question::State::asking_tcp;
-    fail_try(question, route("read", over_tcp ? "tcp" : "udp") + ": i/o timeout");
-  }
-  check_try();
-}
-
-void NetworkLookup::check_try() {
-  bool open = false, again = false, found = false;
-  for (const Question& question : questions_) {
-    open = open || question.open();
-    again = again || question.state == Question::State::failed;
-    found = found || !question.addresses.empty();
-  }
-  if (found && (open || again)) wait_for_other_kind();
-  if (open) return;
-  end_try();
-  if (!again) return name_over();
-  ++try_;
-  next_try();
-}
-
-void NetworkLookup::wait_for_other_kind() {
-  if (std::exchange(waits_for_other_kind_, true)) return;
-  other_kind_timer_.expires_after(plan_.other_kind_limit);
-  other_kind_timer_.async_wait([self = shared_from_this()](const error_code& error) {
-    if (!error) self->guarded([&] { self->tell_one_kind(); });
-  });
-}
-
-void NetworkLookup::tell_one_kind() {
-  if (!done_) return;
-  LookupOutcome outcome = LookupOutcome::of(addresses());
-  outcome.complete = false;
-  done_(std::move(outcome));
-}
-
-std::vector<policy::IpAddress> NetworkLookup::addresses() const {
-  std::vector<policy::IpAddress> all;
-  for (const Question& question : questions_) {
-    all.insert(all.end(), question.addresses.begin(), question.addresses.end());
-  }
-  return all;
-}
-
-/// Nothing if one kind is missing for a reason that may pass, or is much older than the other.
-std::optional<std::chrono::seconds> NetworkLookup::ttl() const {
-  const auto& [one, other] = questions_;
-  const bool settled = one.state == Question::State::settled && other.state == one.state;
-  if (!settled || names_failed_) return std::nullopt;
-  if (std::chrono::abs(one.answered_at - other.answered_at) > std::chrono::seconds(1))
-    return std::nullopt;
-  return std::chrono::seconds(std::min(one.ttl, other.ttl));
-}
-
-void NetworkLookup::end_try() {
-  ++generation_;
-  timer_.cancel();
-  error_code ignored;
-  socket_.close(ignored);
-  for (Question& question : questions_) question.tcp.reset();
-}
-
-void NetworkLookup::name_over() {
-  other_kind_timer_.cancel();
-  bool failed = false, missing = false;
-  for (const Question& question : questions_) {
-    failed = failed || question.status == Status::failed;
-    missing = missing || question.status == Status::no_such_name;
-  }
-  if (const auto found = addresses(); !found.empty()) {
-    LookupOutcome outcome = LookupOutcome::of(found);
-    outcome.ttl = ttl();
-    const Done done = std::exchange(done_, nullptr);
-    done(std::move(outcome));
-    return;
-  }
-  names_failed_ = names_failed_ || failed;
-  // A name never asked for lacks a reason: the time was over before.
-  const Question& last = questions_[1];
-  if (!last.reason.empty()) {
-    last_.status = failed ? Status::failed : missing ? Status::no_such_name : Status::no_addresses;
-    last_.error = lookup_error(plan_.name, last.server, last.reason);
-  }
-  next_name();
-}
-
-const NetworkLookup::Server& NetworkLookup::server() const {
-  return plan_.servers[try_ % plan_.servers.size()];
-}
-
-std::string NetworkLookup::route(std::string_view operation, std::string_view network) const {
-  std::string text(operation);
-  text += ' ';
-  text += network;
+std::string NetworkLookup::local() const {
   error_code error;
-  const auto local = socket_.local_endpoint(error);
-  text += ' ';
-  if (network == "udp" && !error) text += endpoint_text(local) + "->";
-  return text + server().address.text_with_port(server().port);
+  const auto endpoint = socket_.local_endpoint(error);
+  if (error) return {};
+  const std::string host = endpoint.address().to_string();
+  const std::string port = std::to_string(endpoint.port());
+  return (endpoint.address().is_v6() ? "[" + host + "]:" : host + ":") + port;
 }
 
 }  // namespace iron::proxy::dns

@@ -8,9 +8,6 @@
 
 #include <array>
 #include <atomic>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <cstdint>
@@ -22,13 +19,12 @@
 #include "proxy/dns/network_lookup.h"
 #include "proxy/dns/resolv_conf.h"
 #include "proxy/dns/system_lookup.h"
-#include "proxy/wait/loop.h"
+#include "proxy/wait/event_loop.h"
 
 namespace iron::proxy {
 namespace {
 
 namespace asio = boost::asio;
-using Clock = std::chrono::steady_clock;
 using Done = dns::LookupDone;
 constexpr int kQuietLooks = 10;
 
@@ -115,8 +111,7 @@ struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
       : options(std::move(options_in)),
         resolv_conf_file(options.resolv_conf),
         hosts_file(options.hosts),
-        nsswitch_file(options.nsswitch),
-        work(io.get_executor()) {
+        nsswitch_file(options.nsswitch) {
     dns::LookupSources first;
     first.set_upstream(options.upstream_resolver);
     first.try_limit = options.try_limit;
@@ -130,7 +125,7 @@ struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
   bool fresh() const;
   void look_at_files();
   void look_if_stale();
-  void keep_looking();
+  void look_again();
   void go_by(dns::LookupSources next);
   void start(const std::string& name, Names names, Done done);
   Done counted(const std::string& name, Done done);
@@ -144,25 +139,20 @@ struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
   Sources sources;  ///< replaced as a whole: others hold what it was
   // For other threads, which see a later look together with the generation that it brought.
   std::atomic<std::uint64_t> generation{0};
-  std::atomic<Clock::time_point> looked_at{};
+  std::atomic<SteadyTime> looked_at{};
   std::atomic<bool> asked_for{false};  ///< since the last look
   int quiet_looks = 0;
-  bool keeps_looking = false;
 
   std::shared_ptr<dns::JoinedLookups> joined = std::make_shared<dns::JoinedLookups>();
   std::shared_ptr<std::atomic<int>> outstanding = std::make_shared<std::atomic<int>>(0);
   std::atomic<bool> ending{false};
-  asio::io_context io{1};
-  asio::executor_work_guard<asio::io_context::executor_type> work;
-  /// Its loop opens its descriptors with the first object that needs them, which must not be when
-  /// none are left.
-  asio::steady_timer opens_the_loop{io};
-  asio::steady_timer next_look{io};
+  EventLoop loop;
+  Alarm next_look{loop, [this] { look_again(); }};
   dns::SystemLookups system;
 };
 
 bool Resolver::State::fresh() const {
-  return Clock::now() - looked_at.load(std::memory_order_acquire) < options.fresh;
+  return loop.now() - looked_at.load(std::memory_order_acquire) < options.fresh;
 }
 
 void Resolver::State::go_by(dns::LookupSources next) {
@@ -172,7 +162,7 @@ void Resolver::State::go_by(dns::LookupSources next) {
 }
 
 void Resolver::State::look_at_files() {
-  const auto now = Clock::now();
+  const auto now = loop.now();
   try {
     const bool other_conf = resolv_conf_file.changed(), other_hosts = hosts_file.changed(),
                other_modules = nsswitch_file.changed();
@@ -197,25 +187,17 @@ void Resolver::State::look_at_files() {
 
 void Resolver::State::look_if_stale() {
   if (!fresh()) look_at_files();
-  if (!keeps_looking) {
-    quiet_looks = 0;
-    keep_looking();
-  }
+  if (next_look.is_set()) return;
+  quiet_looks = 0;
+  next_look.set(loop.now() + options.look_each);
 }
 
 /// While names are looked up, so that those who do it find the files looked at and wake nobody.
-void Resolver::State::keep_looking() {
-  keeps_looking = false;
-  next_look.expires_after(options.look_each);
-  next_look.async_wait([this](const boost::system::error_code& error) {
-    keeps_looking = false;
-    if (error) return;
-    quiet_looks = asked_for.exchange(false, std::memory_order_relaxed) ? 0 : quiet_looks + 1;
-    if (quiet_looks >= kQuietLooks) return;
-    look_at_files();
-    keep_looking();
-  });
-  keeps_looking = true;
+void Resolver::State::look_again() {
+  quiet_looks = asked_for.exchange(false, std::memory_order_relaxed) ? 0 : quiet_looks + 1;
+  if (quiet_looks >= kQuietLooks) return;
+  next_look.set(loop.now() + options.look_each);
+  look_at_files();
 }
 
 void Resolver::State::start(const std::string& name, Names names, Done done) {
@@ -252,14 +234,14 @@ void Resolver::State::ask_system(const std::string& name, Names names, Done done
   // The C library takes its time; the caller's is limited. The timer's handler alone owns the race,
   // so that a late answer finds nothing.
   struct Race {
-    explicit Race(asio::io_context& io) : timer(io) {}
+    explicit Race(EventLoop& loop) : timer(loop.context()) {}
     void finish(const LookupOutcome& outcome) {
       if (const Done first = std::exchange(done, nullptr)) dns::tell(first, outcome);
     }
     asio::steady_timer timer;
     Done done;
   };
-  auto race = std::make_shared<Race>(io);
+  auto race = std::make_shared<Race>(loop);
   race->done = std::move(done);
   race->timer.expires_after(options.total_limit);
   race->timer.async_wait([race, name](const boost::system::error_code& error) {
@@ -270,7 +252,7 @@ void Resolver::State::ask_system(const std::string& name, Names names, Done done
     const auto state = weak.lock();
     if (!state) return;
     with_patience([&] {
-      asio::post(state->io, [late, outcome] {
+      state->loop.post([late, outcome] {
         const auto in_time = late.lock();
         if (!in_time) return;
         in_time->timer.cancel();
@@ -300,7 +282,7 @@ void Resolver::State::find_upstream(const std::string& name, Names names, Done d
 }
 
 void Resolver::State::ask_network(const std::string& name, Names names, Done done) {
-  dns::NetworkLookup::start(io, sources->plan(name, names), std::move(done));
+  dns::NetworkLookup::start(loop, sources->plan(name, names), std::move(done));
 }
 
 Resolver::Resolver(std::string upstream_resolver)
@@ -313,14 +295,14 @@ void Resolver::start() {
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, nullptr);
-    run_loop(state->io, [] {});  // each lookup tells those who wait for it
+    state->loop.run([] {});  // each lookup tells those who wait for it
   });
 }
 
 Resolver::~Resolver() {
   state_->ending = true;
   state_->joined->end();
-  state_->io.stop();
+  state_->loop.context().stop();  // from another thread
   if (thread_.joinable()) thread_.join();
 }
 
@@ -340,14 +322,14 @@ dns::LookupDone Resolver::counted(const std::string& name, dns::LookupDone done)
 void Resolver::resolve(const std::string& name, Names names, dns::LookupDone done) {
   State& state = *state_;
   const auto once = std::make_shared<dns::LookupOnce>(state.ending, std::move(done));
-  asio::post(state.io, [&state, name, names, once] {
+  state.loop.post([&state, name, names, once] {
     state.look_if_stale();
     state.start(name, names, [once](LookupOutcome outcome) { once->pass(std::move(outcome)); });
   });
 }
 
 void Resolver::read(std::function<void(const Sources&)> done) {
-  asio::post(state_->io, [&state = *state_, done = std::move(done)] {
+  state_->loop.post([&state = *state_, done = std::move(done)] {
     if (state.ending) return;
     try {
       state.look_if_stale();

@@ -17,9 +17,7 @@ Site::Site(Services& services,
       services_(services),
       snapshot_(std::move(snapshot)),
       pool_(loop_, services.idle_upstreams, share),
-      lookups_(loop_.context(),
-               services.resolver,
-               [this](auto action) { loop_.post(std::move(action)); }),
+      lookups_(loop_, services.resolver),
       dialer_(lookups_, pool_, services.upstream_tls, services.own_addresses),
       recorder_(services.log, services.record_ids, services.refusals, loop_.context()) {
   // They come back where nothing may be thrown.

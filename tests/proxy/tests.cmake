@@ -37,6 +37,7 @@ set(proxy_tests
   log_drain_test.cc
   log_test.cc
   log_waiters_test.cc
+  lookup_steps_test.cc
   max_forwards_test.cc
   rate_limit_test.cc
   record_batch_test.cc
