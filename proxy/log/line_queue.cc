@@ -53,6 +53,15 @@ void LineQueue::append(std::string_view line, std::string* before) {
   if (wake) alarm_.notify();
 }
 
+void LineQueue::lose(std::uint64_t lines) {
+  {
+    const std::lock_guard lock(mutex_);
+    loss_.add(lines);
+    if (!alarm_.raise(News::lines)) return;
+  }
+  alarm_.notify();
+}
+
 void LineQueue::append_line(Lane& lane, std::string_view line) {
   if (!budget_.admits(line.size())) {
     loss_.add(1);

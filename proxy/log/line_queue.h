@@ -94,6 +94,8 @@ class LineQueue {
   /// An operational line with its line feed. `before`: request lines that arose before it; they are
   /// taken if they go the same way, so that the order stays.
   void append(std::string_view line, std::string* before = nullptr);
+  /// So many lines could not be made at all.
+  void lose(std::uint64_t lines);
   /// Request lines, taken if the turn is not the caller's; else the caller writes them, settles,
   /// and goes on while the turn is still its own. `waiter` is told when more is known about a place
   /// that is not empty.

@@ -3,109 +3,23 @@
 #include <fcntl.h>
 #include <time.h>
 
-#include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <system_error>
 #include <utility>
+#include <vector>
 
-#include "policy/config/log_levels.h"
 #include "policy/config/open_file.h"
-#include "policy/json/json_writer.h"
+#include "proxy/log/log_front.h"
 #include "proxy/log/log_writer.h"
 
 namespace iron::proxy {
 namespace {
 
-using policy::append_json_integer;
-using policy::append_json_string;
-
-void append_two_digits(std::string& out, int value) {
-  out += static_cast<char>('0' + value / 10);
-  out += static_cast<char>('0' + value % 10);
-}
-
-/// Date, time and offset of one second, remembered: a worker writes many records in it.
-struct Second {
-  time_t value = -1;
-  std::string date_time;  ///< `2026-11-24T08:41:53`
-  std::string offset;     ///< `Z` or `+02:00`
-};
-
-void fill(Second& second, time_t value) {
-  struct tm local{};
-  ::localtime_r(&value, &local);
-  second.value = value;
-  second.date_time.clear();
-  append_json_integer(second.date_time, local.tm_year + 1900);
-  for (const auto& [separator, part] :
-       {std::pair{'-', local.tm_mon + 1}, std::pair{'-', local.tm_mday},
-        std::pair{'T', local.tm_hour}, std::pair{':', local.tm_min},
-        std::pair{':', local.tm_sec}}) {
-    second.date_time += separator;
-    append_two_digits(second.date_time, part);
-  }
-  const long minutes = local.tm_gmtoff / 60;
-  second.offset = "Z";
-  if (minutes == 0) return;
-  second.offset = minutes < 0 ? "-" : "+";
-  const int magnitude = static_cast<int>(minutes < 0 ? -minutes : minutes);
-  append_two_digits(second.offset, magnitude / 60);
-  second.offset += ':';
-  append_two_digits(second.offset, magnitude % 60);
-}
-
-void append_fraction(std::string& out, long nanoseconds) {
-  if (nanoseconds == 0) return;
-  char digits[9];
-  for (int i = 8; i >= 0; --i) {
-    digits[i] = static_cast<char>('0' + nanoseconds % 10);
-    nanoseconds /= 10;
-  }
-  std::string_view text(digits, 9);
-  text = text.substr(0, text.find_last_not_of('0') + 1);
-  out += '.';
-  out += text;
-}
-
-struct AppendValue {
-  std::string& out;
-  void operator()(std::string_view text) const { append_json_string(out, text); }
-  void operator()(std::int64_t number) const { append_json_integer(out, number); }
-  void operator()(bool value) const { out += value ? "true" : "false"; }
-  void operator()(std::chrono::nanoseconds duration) const {
-    policy::append_json_milliseconds(out, duration.count());
-  }
-  void operator()(std::span<const std::string> texts) const {
-    out += '[';
-    for (std::size_t i = 0; i < texts.size(); ++i) {
-      if (i > 0) out += ',';
-      append_json_string(out, texts[i]);
-    }
-    out += ']';
-  }
-};
-
-void begin_record(std::string& out, Level level, std::string_view message) {
-  out += '{';
-  append_record_time(out);
-  out += ",\"level\":\"";
-  out += level_name(level);
-  out += "\",\"msg\":";
-  append_json_string(out, message);
-}
-
-void append_name(std::string& out, std::string_view name) {
-  out += ',';
-  append_json_string(out, name);
-  out += ':';
-}
-
 std::string render_lost(std::uint64_t count) {
   std::string line;
-  begin_record(line, Level::warn, "log records lost");
-  append_name(line, "count");
-  append_json_integer(line, static_cast<std::int64_t>(count));
-  line += "}\n";
+  const Attribute lost{"count", static_cast<std::int64_t>(count)};
+  append_line(line, std::chrono::system_clock::now(), Level::warn, "log records lost", {&lost, 1});
   return line;
 }
 
@@ -116,15 +30,6 @@ std::string lower_case_error(int code) {
   }
   return text;
 }
-
-constexpr std::size_t kThreadLine = 512;
-
-std::string& thread_line() {
-  thread_local std::string line;
-  return line;
-}
-
-thread_local std::string* thread_records = nullptr;
 
 }  // namespace
 
@@ -140,6 +45,7 @@ Log::Log(const Options& options) : options_(options) {
     return tell ? render_lost(count) : std::string();
   };
   writer_ = std::make_unique<LogWriter>(std::move(writer), full_);
+  front_ = std::make_unique<LogFront>(*writer_, options.level);
   if (!options.deferred) writer_->start();
 }
 
@@ -157,10 +63,7 @@ void Log::session_failed(const std::exception_ptr& failure) noexcept {
   }
 }
 
-void Log::prepare_thread(std::string* records) {
-  thread_line().reserve(kThreadLine);
-  thread_records = records;
-}
+void Log::prepare_thread(std::string* records) { LogFront::prepare_thread(records); }
 
 void Log::start() { writer_->start(); }
 
@@ -171,32 +74,19 @@ void Log::write(Level level,
 }
 
 void Log::write(Level level, std::string_view message, std::span<const Attribute> attributes) {
-  if (!enabled(level)) return;
-  std::string& line = thread_line();
-  line.clear();
-  begin_record(line, level, message);
-  for (const Attribute& attribute : attributes) {
-    append_name(line, attribute.name);
-    std::visit(AppendValue{line}, attribute.value);
-  }
-  line += "}\n";
-  writer_->append(line, thread_records);
+  front_->write(level, message, attributes);
 }
 
 void Log::write(const policy::ConfigWarning& warning) {
-  if (!enabled(Level::warn)) return;
-  std::string line;
-  begin_record(line, Level::warn, warning.message);
-  for (const auto& attribute : warning.attributes) {
-    append_name(line, attribute.name);
-    if (attribute.is_number) {
-      line += attribute.text;
-    } else {
-      append_json_string(line, attribute.text);
-    }
+  std::vector<Attribute> attributes;
+  for (const auto& [name, text, is_number] : warning.attributes) {
+    Attribute& attribute = attributes.emplace_back(name, std::string_view(text));
+    if (!is_number) continue;
+    std::int64_t number = 0;
+    std::from_chars(text.data(), text.data() + text.size(), number);
+    attribute.value = number;
   }
-  line += "}\n";
-  writer_->append(line, thread_records);
+  write(Level::warn, warning.message, attributes);
 }
 
 void Log::request_record(Level level, std::string_view line) {
@@ -225,30 +115,6 @@ Result<void> Log::set_audit_path(const std::string& path) {
 
 bool Log::flush(int milliseconds) {
   return writer_->flush(std::chrono::milliseconds(milliseconds));
-}
-
-void append_record_time(std::string& out) {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  thread_local Second second;
-  if (second.value != now.tv_sec) fill(second, now.tv_sec);
-  out += "\"time\":\"";
-  out += second.date_time;
-  append_fraction(out, now.tv_nsec);
-  out += second.offset;
-  out += '"';
-}
-
-std::string_view level_name(Level level) {
-  constexpr std::string_view kNames[] = {"DEBUG", "INFO", "WARN", "ERROR"};
-  return kNames[static_cast<std::size_t>(level)];
-}
-
-std::optional<Level> parse_level(std::string_view text) {
-  static_assert(static_cast<std::size_t>(Level::error) + 1 == policy::kLogLevels.size());
-  const auto found = std::ranges::find(policy::kLogLevels, text);
-  if (found == policy::kLogLevels.end()) return std::nullopt;
-  return static_cast<Level>(found - policy::kLogLevels.begin());
 }
 
 }  // namespace iron::proxy

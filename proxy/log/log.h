@@ -1,36 +1,22 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <variant>
 
 #include "policy/result.h"
 #include "policy/warnings.h"
+#include "proxy/log/log_line.h"
 #include "transforms/key_net.h"
 
 namespace iron::proxy {
 
+class LogFront;
 class LogWriter;
-
-enum class Level { debug, info, warn, error };
-
-/// One attribute of a log record. A duration is written in milliseconds.
-struct Attribute {
-  std::string_view name;
-  std::variant<std::string_view,
-               std::int64_t,
-               bool,
-               std::span<const std::string>,
-               std::chrono::nanoseconds>
-      value;
-};
 
 /// Writes JSON lines: operational records to stderr, request records to stderr or `log.audit_path`.
 /// A slow or dead reader never blocks a worker: what it does not take waits in a bounded buffer,
@@ -88,13 +74,7 @@ class Log {
   Options options_;
   std::atomic<bool> full_{false};
   std::unique_ptr<LogWriter> writer_;
+  std::unique_ptr<LogFront> front_;
 };
-
-/// Appends `"time":"…"` in the form of docs/records.md: RFC 3339, local offset, nanoseconds without
-/// trailing zeros.
-void append_record_time(std::string& out);
-std::string_view level_name(Level level);
-/// `debug`, `info`, `warn`, `error` as in `log.level`.
-std::optional<Level> parse_level(std::string_view text);
 
 }  // namespace iron::proxy

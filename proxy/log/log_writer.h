@@ -38,6 +38,8 @@ class LogWriter {
   /// An operational line with its line feed; it goes into the buffer. `before`: request lines that
   /// arose before it; they are taken if they go the same way, so that the order stays.
   void append(std::string_view line, std::string* before = nullptr) { queue_.append(line, before); }
+  /// Counts lines that could not be made.
+  void lose(std::uint64_t lines) { queue_.lose(lines); }
   /// Writes request lines and what stands before them without ever waiting for a reader. What is
   /// not written now is in the buffer, and somebody else writes it. Takes the lines; an empty text
   /// stands for those that append() took. The place is empty if all of them were written, or were

@@ -1,21 +1,30 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdlib>
+#include <exception>
 #include <new>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "bench/policies.h"
 #include "bench/request_path.h"
+#include "proxy/log/log.h"
 #include "proxy/wait/buffers.h"
 
 namespace {
 
 std::atomic<long> allocations = 0;
+thread_local bool refused = false;  // for this thread there is no memory
 
 void* counted(std::size_t size) {
   ++allocations;
+  if (refused) throw std::bad_alloc();
   if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
   throw std::bad_alloc();
 }
@@ -92,6 +101,62 @@ TEST(Allocation, NoneForALongHostAndPath) {
 TEST(Allocation, NoneWhateverTheSizeOfThePolicy) {
   EXPECT_EQ(allocating_steps(bench::kRequestHead, {.domains = 2000, .secrets = 200}), "");
   EXPECT_EQ(allocating_steps(bench::kRequestHead, {.secrets = 50, .same_host = true}), "");
+}
+
+/// A log into a pipe, on a thread that is prepared for it.
+struct PipedLog {
+  PipedLog() {
+    if (::pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) != 0) std::abort();
+    Log::Options options;
+    options.deferred = true;
+    options.stderr_fd = ends[1];
+    log.emplace(options);
+    log->prepare_thread();
+  }
+  ~PipedLog() {
+    log.reset();
+    ::close(ends[0]);
+    ::close(ends[1]);
+  }
+  std::string written() {
+    EXPECT_TRUE(log->flush(10'000));
+    std::array<char, 4096> bytes{};
+    const ssize_t count = ::read(ends[0], bytes.data(), bytes.size());
+    return {bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0))};
+  }
+  std::array<int, 2> ends{};
+  std::optional<Log> log;
+};
+
+TEST(LogAllocations, AnOperationalLineTakesNone) {
+  PipedLog piped;
+  piped.log->write(Level::info, "the first one takes a chunk of the buffer");
+  const long before = allocations;
+  piped.log->write(Level::info, "another", {{"n", std::int64_t{1}}, {"text", "t"}, {"yes", true}});
+  piped.log->write(Level::debug, "below the level", {{"n", std::int64_t{1}}});
+  EXPECT_EQ(allocations - before, 0);
+  EXPECT_NE(piped.written().find("\"n\":1,\"text\":\"t\",\"yes\":true}"), std::string::npos);
+}
+
+TEST(LogAllocations, ALineForWhichThereIsNoMemoryIsCountedAsLost) {
+  PipedLog piped;
+  piped.log->write(Level::info, "the first one takes a chunk of the buffer");
+  const std::string large(1000, 'x');  // a thread keeps less
+  const std::exception_ptr short_of_memory = std::make_exception_ptr(std::bad_alloc());
+  refused = true;
+  piped.log->write(Level::info, large);
+  piped.log->session_failed(short_of_memory);
+  refused = false;
+  const std::string text = piped.written() + piped.written();
+  EXPECT_EQ(text.find(large), std::string::npos);
+  EXPECT_NE(
+      text.find("\"level\":\"ERROR\",\"msg\":\"session failed\",\"error\":\"std::bad_alloc\"}"),
+      std::string::npos);
+  piped.log.reset();
+  std::array<char, 4096> bytes{};
+  const ssize_t count = ::read(piped.ends[0], bytes.data(), bytes.size());
+  const std::string rest(bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+  EXPECT_NE((text + rest).find("\"msg\":\"log records lost\",\"count\":1}"), std::string::npos);
 }
 
 }  // namespace

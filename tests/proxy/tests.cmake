@@ -35,6 +35,7 @@ set(proxy_tests
   local_lookups_test.cc
   log_chunks_test.cc
   log_drain_test.cc
+  log_front_test.cc
   log_test.cc
   log_waiters_test.cc
   lookup_steps_test.cc

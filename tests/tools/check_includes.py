@@ -65,6 +65,7 @@ LIBRARIES = [
     (r"openssl/", r"(tls|bench/loopback)/.*|[\w/]+\.cc"),  # hashes, random bytes, constant-time comparison
     (r"re2/", r"transforms/[\w/]+\.cc"),
     (r"zlib\.h", r"proxy/exchange/content_decoder\.cc"),
+    (r"(spdlog|fmt)/", r"proxy/log/log_front\.cc"),
     (r"simdjson", r"policy/json/json_reader\.cc"),
     (r"boost/asio/ssl", r""),
     (r"boost/asio(/|\.hpp)", r"proxy/.*|tls/stream\.(h|cc)|tls/leaf_store\.(h|cc)|transforms/.*\.h|bench/.*"),
