@@ -176,11 +176,12 @@ Task<bool> RequestHandler::forward() {
   co_return false;
 }
 
-/// Its next request may be anybody's, or only this client's.
+/// Its next request may be anybody's, or only this client's; or nobody's, for a reload may have
+/// forbidden its address meanwhile.
 void RequestHandler::release(UpstreamPtr upstream) {
   if (upstream->belongs_to_client()) {
     client_.own_upstreams().keep(std::move(upstream), snapshot_);
-  } else {
+  } else if (snapshot_ == site_.snapshot()) {
     site_.pool().put(std::move(upstream));
   }
 }
