@@ -67,7 +67,7 @@ struct StreamBio {
       if (stream.surplus_.empty()) stream.surplus_used_ = 0;
       return static_cast<int>(count);
     }
-    const auto got = ::recv(stream.descriptor_, out, static_cast<std::size_t>(size), 0);
+    const auto got = stream.receive(out, static_cast<std::size_t>(size));
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_read(bio);
     if (got == 0) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
     return static_cast<int>(got);
@@ -99,6 +99,14 @@ Stream::~Stream() {
     SSL_free(ssl_);
   }
   if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+/// As recv(2). For a stream a short read says that nothing is left (epoll(7)); an end is told again
+/// to who asks again.
+std::ptrdiff_t Stream::receive(char* into, std::size_t size) {
+  const auto got = ::recv(descriptor_, into, size, 0);
+  drained_ = got < 0 ? errno == EAGAIN : static_cast<std::size_t>(got) < size;
+  return got;
 }
 
 void Stream::unread(std::string_view bytes) {
@@ -244,7 +252,7 @@ IoResult Stream::read_plain(std::span<char> into) {
     }
     return {Io::ok, count};
   }
-  const auto got = ::recv(descriptor_, into.data(), into.size(), 0);
+  const auto got = receive(into.data(), into.size());
   if (got > 0) return {Io::ok, static_cast<std::size_t>(got)};
   if (got == 0) return {Io::eof};
   if (errno == EAGAIN || errno == EINTR) return {Io::want_read};

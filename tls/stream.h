@@ -85,6 +85,8 @@ class Stream {
   /// A failure is final: every later read fails too, although the kernel reports a reset only once.
   IoResult read(std::span<char> into);
   IoResult write(std::span<const char> bytes);
+  /// The last look at the descriptor took all that was there.
+  bool drained() const { return drained_; }
   /// Bytes may be there that waiting on the descriptor would not announce.
   bool has_pending() const;
   /// close_notify, or the end of our side of a plain connection. Best effort, does not wait.
@@ -111,6 +113,7 @@ class Stream {
 
  private:
   friend struct StreamBio;
+  std::ptrdiff_t receive(char* into, std::size_t size);
   friend class ServerContext;
   friend class UpstreamContext;
   IoResult outcome(int result);
@@ -136,6 +139,7 @@ class Stream {
   bool broken_ = false;
   bool more_follows_ = false;  ///< in the write that is under way
   bool read_failed_ = false;
+  bool drained_ = false;
 };
 
 }  // namespace iron::tls

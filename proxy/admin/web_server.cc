@@ -19,7 +19,9 @@ constexpr std::size_t kMostConnections = 256;
 
 struct WebServer::Accepting {
   Accepting(EventLoop& loop, int descriptor)
-      : socket(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0)), watch(loop, socket.get()), pause(loop) {
+      : socket(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0)),
+        watch(loop, socket.get(), Watch::Kind::listener),
+        pause(loop) {
     watch.set_pause(&pause);
   }
   BoundSocket socket;

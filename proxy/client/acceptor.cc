@@ -42,7 +42,7 @@ struct Acceptor::PerWorker {
   PerWorker(Site& site_in, int descriptor)
       : site(site_in),
         socket(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0)),
-        watch(site.loop(), socket.get()),
+        watch(site.loop(), socket.get(), Watch::Kind::listener),
         pause(site.loop()) {
     watch.set_pause(&pause);
   }

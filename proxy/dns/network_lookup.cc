@@ -1,22 +1,15 @@
 #include "proxy/dns/network_lookup.h"
 
+#include <errno.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
-#include <algorithm>
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/read.hpp>
-#include <boost/asio/write.hpp>
-#include <cerrno>
 #include <new>
+#include <system_error>
 #include <utility>
 
 namespace iron::proxy::dns {
 namespace {
-
-namespace asio = boost::asio;
-using boost::system::error_code;
 
 constexpr int kPacketsAtOnce = 64;
 
@@ -31,117 +24,69 @@ std::uint16_t random_id() {
   return ids.at(--left);
 }
 
-asio::ip::address asio_address(const policy::IpAddress& address) {
-  if (address.is_v4()) {
-    asio::ip::address_v4::bytes_type bytes{};
-    std::copy_n(address.bytes().begin(), bytes.size(), bytes.begin());
-    return asio::ip::address_v4(bytes);
-  }
-  return asio::ip::address_v6(address.bytes());
-}
-
-template <class Protocol>
-typename Protocol::endpoint endpoint_of(const LookupPlan::Server& server) {
-  return {asio_address(server.address), server.port};
-}
-
-error_code last_error() { return {errno, boost::system::system_category()}; }
-
-error_code send_packet(int descriptor, const std::string& packet) {
+/// 0, or why it was not sent.
+int send_packet(int descriptor, const std::string& packet) {
   const ssize_t sent =
       ::send(descriptor, packet.data(), packet.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  return sent < 0 ? last_error() : error_code();
+  return sent < 0 ? errno : 0;
 }
 
-std::string reason_text(const error_code& error) {
-  if (error == asio::error::eof) return "EOF";
-  std::string text = error.message();
-  std::transform(text.begin(), text.end(), text.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
+/// 0: the peer ended.
+std::string reason_text(int error) {
+  if (error == 0) return "EOF";
+  std::string text = std::generic_category().message(error);
+  for (char& c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
   return text;
 }
 
 }  // namespace
 
-/// Shared with the handlers under way, which may be called when the try is over.
-struct NetworkLookup::TcpQuestion {
-  explicit TcpQuestion(asio::io_context& io) : socket(io) {}
-  asio::ip::tcp::socket socket;
-  std::size_t question = 0;
-  std::string packet;
-  std::array<unsigned char, 2> length{};
-};
-
 void NetworkLookup::start(EventLoop& loop, LookupPlan plan, Done done) {
-  std::make_shared<NetworkLookup>(Private{}, loop, std::move(plan), std::move(done))->take_steps();
+  auto told = std::make_shared<Done>(std::move(done));
+  // Where memory runs out the lookup ends at once: nothing else would wake those who wait before
+  // the time of a try is over.
+  proxy::start(run(loop, std::move(plan), told), [told](std::exception_ptr) {
+    if (*told) (*told)(LookupOutcome::failure("out of memory"));
+  });
 }
 
-NetworkLookup::NetworkLookup(Private, EventLoop& loop, LookupPlan plan, Done done)
-    : loop_(loop),
-      steps_(std::move(plan), loop.now(), random_id),
-      done_(std::move(done)),
-      socket_(loop.context()),
-      alarm_(loop, [this] { time_over(); }) {}
+NetworkLookup::NetworkLookup(EventLoop& loop, LookupPlan plan)
+    : pause_(loop), steps_(std::move(plan), loop.now(), random_id) {}
 
-/// A handler: `action`, then the steps that follow from it; nothing if the try is over by then.
-template <class Action>
-auto NetworkLookup::then(Action action) {
-  return [self = shared_from_this(), at = try_, action = std::move(action)](const error_code& error,
-                                                                            auto... /*bytes*/) {
-    if (at != self->try_ || error == asio::error::operation_aborted) return;
-    self->loop_.handle([&] { self->go_on([&] { action(error); }); });
-  };
-}
-
-/// Where memory runs out the lookup ends at once: nothing else would wake those who wait before the
-/// time of a try is over.
-template <class Action>
-void NetworkLookup::go_on(Action action) {
-  try {
-    action();
-    take_steps();
-  } catch (const std::bad_alloc&) {
-    close();
-    if (const Done done = std::exchange(done_, nullptr))
-      done(LookupOutcome::failure("out of memory"));
-    throw;
-  }
-}
-
-void NetworkLookup::time_over() {
-  const auto self = shared_from_this();
-  try {
-    go_on([this] { steps_.time_over(local(), loop_.now()); });
-  } catch (const std::bad_alloc&) {
-    // Those who wait were told, and the other alarms of the loop are due.
-  }
-}
-
-void NetworkLookup::take_steps() {
-  while (true) {
-    Step step = steps_.next(loop_.now());
+Task<void> NetworkLookup::run(EventLoop& loop, LookupPlan plan, std::shared_ptr<Done> done) {
+  NetworkLookup lookup(loop, std::move(plan));
+  while (!loop.cut()) {
+    Step step = lookup.steps_.next(loop.now());
     switch (step.kind) {
       case Step::Kind::open:
-        open();
+        lookup.open();
         break;
       case Step::Kind::send:
-        send(step);
+        lookup.send(step);
         break;
       case Step::Kind::ask_over_tcp:
-        ask_over_tcp(step);
+        lookup.ask_over_tcp(step);
         break;
       case Step::Kind::tell:
-        done_(std::move(step.outcome));
+        (*done)(std::move(step.outcome));
         break;
       case Step::Kind::wait:
-        wait();
-        return;
+        lookup.pause_.set_deadline(lookup.steps_.deadline());
+        if (lookup.floods()) {
+          co_await lookup.pause_.pass_turn();
+        } else {
+          if (lookup.wants_packets()) lookup.udp_->watch().arm_read();
+          co_await lookup.pause_;
+        }
+        lookup.look();
+        break;
       case Step::Kind::finish: {
-        close();
-        const Done done = std::exchange(done_, nullptr);
-        done(std::move(step.outcome));
-        return;
+        lookup.close();
+        const Done last = std::exchange(*done, nullptr);
+        last(std::move(step.outcome));
+        co_return;
       }
     }
   }
@@ -150,101 +95,85 @@ void NetworkLookup::take_steps() {
 void NetworkLookup::open() {
   close();
   // The kernel picks a random port for each socket.
-  const auto endpoint = endpoint_of<asio::ip::udp>(steps_.server());
-  error_code error;
-  socket_.open(endpoint.protocol(), error);
-  if (!error) socket_.connect(endpoint, error);
-  if (error) steps_.open_failed(reason_text(error));
+  const LookupPlan::Server& server = steps_.server();
+  udp_ = std::make_unique<QuestionSocket>(pause_.loop(), pause_,
+                                          server.address.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM);
+  int error = udp_->open_error();
+  if (error == 0) error = udp_->connect(server.address, server.port);
+  if (error == 0) return;
+  steps_.open_failed(reason_text(error));
+  udp_.reset();
 }
 
 void NetworkLookup::close() {
-  ++try_;
-  alarm_.cancel();
-  receiving_ = false;
-  error_code ignored;
-  socket_.close(ignored);
-  for (TcpQuestionPtr& tcp : tcp_) {
-    if (tcp) tcp->socket.close(ignored);
-    tcp.reset();
-  }
+  udp_.reset();
+  for (auto& tcp : tcp_) tcp.reset();
 }
 
 void NetworkLookup::send(const Step& step) {
-  error_code error = send_packet(socket_.native_handle(), step.packet);
+  int error = send_packet(udp_->descriptor(), step.packet);
   // What the other question met; this one gets an error of its own.
-  if (error == asio::error::connection_refused) {
-    error = send_packet(socket_.native_handle(), step.packet);
-  }
-  if (error) steps_.send_failed(step.question, local(), reason_text(error));
+  if (error == ECONNREFUSED) error = send_packet(udp_->descriptor(), step.packet);
+  if (error != 0) steps_.send_failed(step.question, udp_->local(), reason_text(error));
 }
 
-void NetworkLookup::wait() {
-  alarm_.set(steps_.deadline());
-  if (receiving_ || !steps_.wants_packets()) return;
-  socket_.async_wait(asio::ip::udp::socket::wait_read, then([this](const error_code&) {
-                       receiving_ = false;
-                       read_packets();
-                     }));
-  receiving_ = true;
+void NetworkLookup::ask_over_tcp(const Step& step) {
+  const LookupPlan::Server& server = steps_.server();
+  tcp_.at(step.question) = std::make_unique<TcpQuestion>(pause_.loop(), pause_, server.address,
+                                                         server.port, step.packet);
+  look_at_tcp(step.question);
+}
+
+bool NetworkLookup::wants_packets() const { return udp_ && steps_.wants_packets(); }
+
+/// More packets are there than were read at once: others of the loop have their turn first.
+bool NetworkLookup::floods() const { return wants_packets() && udp_->watch().readable(); }
+
+/// What a wake may be about.
+void NetworkLookup::look() {
+  if (wants_packets()) read_packets();
+  for (std::size_t question = 0; question < tcp_.size(); ++question) look_at_tcp(question);
+  if (!pause_.expired()) return;
+  pause_.clear_deadline();
+  steps_.time_over(udp_ ? udp_->local() : std::string(), pause_.loop().now());
 }
 
 void NetworkLookup::read_packets() {
   std::array<char, 4096> packet;
   // Whoever floods the socket does not keep the loop.
-  for (int packets = 0; packets < kPacketsAtOnce && steps_.wants_packets(); ++packets) {
-    const ssize_t size =
-        ::recv(socket_.native_handle(), packet.data(), packet.size(), MSG_DONTWAIT);
-    if (size < 0) {
-      const error_code error = last_error();
-      if (error != asio::error::would_block) steps_.receive_failed(local(), reason_text(error));
+  for (int packets = 0; packets < kPacketsAtOnce && wants_packets(); ++packets) {
+    const ssize_t size = ::recv(udp_->descriptor(), packet.data(), packet.size(), MSG_DONTWAIT);
+    if (size < 0 && errno == EAGAIN) {
+      udp_->watch().clear_readable();
       return;
     }
-    steps_.packet({packet.data(), static_cast<std::size_t>(size)}, loop_.now());
+    if (size < 0) {
+      steps_.receive_failed(udp_->local(), reason_text(errno));
+      return;
+    }
+    steps_.packet({packet.data(), static_cast<std::size_t>(size)}, pause_.loop().now());
   }
 }
 
-void NetworkLookup::ask_over_tcp(const Step& step) {
-  auto tcp = std::make_shared<TcpQuestion>(loop_.context());
-  tcp_.at(step.question) = tcp;
-  tcp->question = step.question;
-  tcp->packet = {static_cast<char>(step.packet.size() >> 8),
-                 static_cast<char>(step.packet.size() & 0xff)};
-  tcp->packet += step.packet;
-  tcp->socket.async_connect(
-      endpoint_of<asio::ip::tcp>(steps_.server()), then([this, tcp](const error_code& error) {
-        if (!error) return write_over_tcp(tcp);
-        steps_.tcp_failed(tcp->question, LookupSteps::Tcp::dial, reason_text(error));
-      }));
-}
-
-void NetworkLookup::write_over_tcp(const TcpQuestionPtr& tcp) {
-  asio::async_write(tcp->socket, asio::buffer(tcp->packet),
-                    then([this, tcp](const error_code& error) {
-                      if (!error) return read_over_tcp(tcp);
-                      steps_.tcp_failed(tcp->question, LookupSteps::Tcp::write, reason_text(error));
-                    }));
-}
-
-void NetworkLookup::read_over_tcp(const TcpQuestionPtr& tcp) {
-  auto got_packet = [this, tcp](const error_code& error) {
-    if (!error) return steps_.packet_over_tcp(tcp->question, tcp->packet, loop_.now());
-    steps_.tcp_failed(tcp->question, LookupSteps::Tcp::read, reason_text(error));
-  };
-  auto got_length = [this, tcp, got_packet = std::move(got_packet)](const error_code& error) {
-    if (error) return got_packet(error);
-    tcp->packet.resize(static_cast<std::size_t>(tcp->length[0]) << 8 | tcp->length[1]);
-    asio::async_read(tcp->socket, asio::buffer(tcp->packet), then(got_packet));
-  };
-  asio::async_read(tcp->socket, asio::buffer(tcp->length), then(std::move(got_length)));
-}
-
-std::string NetworkLookup::local() const {
-  error_code error;
-  const auto endpoint = socket_.local_endpoint(error);
-  if (error) return {};
-  const std::string host = endpoint.address().to_string();
-  const std::string port = std::to_string(endpoint.port());
-  return (endpoint.address().is_v6() ? "[" + host + "]:" : host + ":") + port;
+void NetworkLookup::look_at_tcp(std::size_t question) {
+  auto& tcp = tcp_.at(question);
+  if (!tcp) return;
+  switch (tcp->advance()) {
+    case TcpQuestion::State::answered:
+      steps_.packet_over_tcp(question, tcp->packet(), pause_.loop().now());
+      break;
+    case TcpQuestion::State::failed: {
+      using Tcp = LookupSteps::Tcp;
+      const Tcp at = tcp->failed_at() == TcpQuestion::State::dialling  ? Tcp::dial
+                     : tcp->failed_at() == TcpQuestion::State::writing ? Tcp::write
+                                                                       : Tcp::read;
+      steps_.tcp_failed(question, at, reason_text(tcp->error()));
+      break;
+    }
+    default:
+      return;
+  }
+  tcp.reset();
 }
 
 }  // namespace iron::proxy::dns

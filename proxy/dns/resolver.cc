@@ -8,11 +8,11 @@
 
 #include <array>
 #include <atomic>
-#include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <cstdint>
 #include <new>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "policy/config/open_file.h"
@@ -24,7 +24,6 @@
 namespace iron::proxy {
 namespace {
 
-namespace asio = boost::asio;
 using Done = dns::LookupDone;
 constexpr int kQuietLooks = 10;
 
@@ -131,6 +130,12 @@ struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
   Done counted(const std::string& name, Done done);
   void ask(const std::string& name, Names names, Done done);
   void ask_system(const std::string& name, Names names, Done done);
+  /// The C library takes its time; the caller's is limited. A late answer finds nothing.
+  struct Race {
+    std::optional<Alarm> timer;
+    Done done;
+  };
+  void finish(const std::shared_ptr<Race>& race, const LookupOutcome& outcome);
   void ask_network(const std::string& name, Names names, Done done);
   void find_upstream(const std::string& name, Names names, Done done);
 
@@ -147,6 +152,7 @@ struct Resolver::State : std::enable_shared_from_this<Resolver::State> {
   std::shared_ptr<std::atomic<int>> outstanding = std::make_shared<std::atomic<int>>(0);
   std::atomic<bool> ending{false};
   EventLoop loop;
+  std::set<std::shared_ptr<Race>> races;  ///< under way
   Alarm next_look{loop, [this] { look_again(); }};
   dns::SystemLookups system;
 };
@@ -231,39 +237,31 @@ void Resolver::State::ask(const std::string& name, Names names, Done done) {
 }
 
 void Resolver::State::ask_system(const std::string& name, Names names, Done done) {
-  // The C library takes its time; the caller's is limited. The timer's handler alone owns the race,
-  // so that a late answer finds nothing.
-  struct Race {
-    explicit Race(EventLoop& loop) : timer(loop.context()) {}
-    void finish(const LookupOutcome& outcome) {
-      if (const Done first = std::exchange(done, nullptr)) dns::tell(first, outcome);
-    }
-    asio::steady_timer timer;
-    Done done;
-  };
-  auto race = std::make_shared<Race>(loop);
+  auto race = std::make_shared<Race>();
   race->done = std::move(done);
-  race->timer.expires_after(options.total_limit);
-  race->timer.async_wait([race, name](const boost::system::error_code& error) {
-    if (!error) race->finish(LookupOutcome::failure(lookup_error(name, "", "i/o timeout")));
+  race->timer.emplace(loop, [this, late = std::weak_ptr(race), name] {
+    if (const auto in_time = late.lock()) {
+      finish(in_time, LookupOutcome::failure(lookup_error(name, "", "i/o timeout")));
+    }
   });
+  race->timer->set(loop.now() + options.total_limit);
+  races.insert(race);
   auto answered = [weak = weak_from_this(),
                    late = std::weak_ptr(race)](const LookupOutcome& outcome) {
     const auto state = weak.lock();
     if (!state) return;
-    with_patience([&] {
-      state->loop.post([late, outcome] {
-        const auto in_time = late.lock();
-        if (!in_time) return;
-        in_time->timer.cancel();
-        in_time->finish(outcome);
-      });
+    state->loop.post([state = state.get(), late, outcome] {
+      if (const auto in_time = late.lock()) state->finish(in_time, outcome);
     });
   };
   const bool rooted = names == Names::absolute && !name.ends_with('.');
   if (system.start(rooted ? name + "." : name, name, std::move(answered))) return;
-  race->timer.cancel();
-  race->finish(LookupOutcome::failure(lookup_error(name, "", "too many lookups")));
+  finish(race, LookupOutcome::failure(lookup_error(name, "", "too many lookups")));
+}
+
+void Resolver::State::finish(const std::shared_ptr<Race>& race, const LookupOutcome& outcome) {
+  races.erase(race);
+  if (const Done first = std::exchange(race->done, nullptr)) dns::tell(first, outcome);
 }
 
 void Resolver::State::find_upstream(const std::string& name, Names names, Done done) {
@@ -302,7 +300,10 @@ void Resolver::start() {
 Resolver::~Resolver() {
   state_->ending = true;
   state_->joined->end();
-  state_->loop.context().stop();  // from another thread
+  state_->loop.post([&loop = state_->loop] {
+    loop.cut_all();
+    loop.stop();
+  });
   if (thread_.joinable()) thread_.join();
 }
 

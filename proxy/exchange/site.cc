@@ -19,7 +19,7 @@ Site::Site(Services& services,
       pool_(loop_, services.idle_upstreams, share),
       lookups_(loop_, services.resolver),
       dialer_(lookups_, pool_, services.upstream_tls, services.own_addresses),
-      recorder_(services.log, services.record_ids, services.refusals, loop_.context()) {
+      recorder_(services.log, services.record_ids, services.refusals, loop_) {
   // They come back where nothing may be thrown.
   request_states_.reserve(kRequestStatesKept);
   scratch_.reserve(kScratchKept);

@@ -1,6 +1,5 @@
 #include "proxy/log/record_batch.h"
 
-#include <boost/asio/post.hpp>
 #include <utility>
 
 namespace iron::proxy {
@@ -10,8 +9,8 @@ constexpr std::size_t kMostBytes = 64 * 1024;
 constexpr std::size_t kUsuallyHeld = 4;
 }  // namespace
 
-RecordBatch::RecordBatch(LogWriter& writer, boost::asio::io_context& context)
-    : writer_(writer), context_(context), timer_(context) {
+RecordBatch::RecordBatch(LogWriter& writer, EventLoop& loop)
+    : writer_(writer), loop_(loop), patience_ends_(loop, [this] { lose_patience(); }) {
   held_.reserve(kUsuallyHeld);
   writer_.attach(*this);
 }
@@ -19,6 +18,7 @@ RecordBatch::RecordBatch(LogWriter& writer, boost::asio::io_context& context)
 RecordBatch::~RecordBatch() {
   close();
   writer_.detach(*this);
+  loop_.mailbox().withdraw(progress_);
 }
 
 void RecordBatch::added(Wait& wait) {
@@ -27,9 +27,7 @@ void RecordBatch::added(Wait& wait) {
     write();
     return;
   }
-  if (!std::exchange(posted_, true)) {
-    boost::asio::post(context_, in_memory(own_memory_, [this] { end_turn(); }));
-  }
+  loop_.at_turn_end(*this);
   if (lines_.size() >= kMostBytes) write();
 }
 
@@ -37,9 +35,7 @@ void RecordBatch::close() {
   if (!lines_.empty()) write();
 }
 
-/// Runs behind everything that was ready when the first line of the turn was added.
-void RecordBatch::end_turn() {
-  posted_ = false;
+void RecordBatch::on_turn_end() {
   write();
   resume();
 }
@@ -48,7 +44,7 @@ void RecordBatch::write() {
   try {
     LogWriter::Place place = writer_.write(lines_, this);
     if (!place.empty()) {
-      const auto now = Clock::now();
+      const SteadyTime now = loop_.now();
       held_.push_back({std::move(place), turn_, now, now + kPatience});
       watch_patience();
     }
@@ -65,26 +61,17 @@ void RecordBatch::drop_left() {
   left_ = held_.empty() ? turn_ - 1 : held_.front().turn - 1;
 }
 
-void RecordBatch::on_progress() noexcept {
-  if (told_.exchange(true, std::memory_order_acquire)) return;
-  boost::asio::post(context_, in_memory(message_memory_, [this] {
-                      told_.store(false, std::memory_order_release);
-                      drop_left();
-                      resume();
-                    }));
+void RecordBatch::Progress::deliver() {
+  batch.drop_left();
+  batch.resume();
 }
 
 void RecordBatch::watch_patience() {
-  if (held_.empty() || std::exchange(timed_, true)) return;
-  timer_.expires_at(held_.front().until);
-  timer_.async_wait(in_memory(own_memory_, [this](const boost::system::error_code& error) {
-    timed_ = false;
-    if (!error) lose_patience();
-  }));
+  if (!held_.empty() && !patience_ends_.is_set()) patience_ends_.set(held_.front().until);
 }
 
 void RecordBatch::lose_patience() {
-  const auto now = Clock::now();
+  const SteadyTime now = loop_.now();
   for (Held& held : held_) {
     if (held.until > now) continue;
     if (!writer_.give_up(held.place, held.until - held.since >= kMostPatience)) {

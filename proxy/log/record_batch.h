@@ -1,8 +1,5 @@
 #pragma once
 
-#include <atomic>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <coroutine>
 #include <cstdint>
@@ -11,15 +8,15 @@
 #include <vector>
 
 #include "proxy/log/log_writer.h"
+#include "proxy/wait/event_loop.h"
 #include "proxy/wait/intrusive_list.h"
-#include "proxy/wait/loop.h"
 
 namespace iron::proxy {
 
 /// The record lines of one turn of a worker's loop, which leave with one write at its end, and the
 /// sessions that hold back the last bytes of an answer until then (docs/records.md, "Buffering").
 /// Used on the worker's thread alone.
-class RecordBatch final : private LogWaiter {
+class RecordBatch final : private LogWaiter, private TurnEnd {
  public:
   /// A reader that has not taken a line for so long is not waited for; a disk, and a thread of ours
   /// that waits for a processor while it writes, are given more.
@@ -44,7 +41,8 @@ class RecordBatch final : private LogWaiter {
     std::coroutine_handle<> sleeper_;
   };
 
-  RecordBatch(LogWriter& writer, boost::asio::io_context& context);
+  /// The loop outlives it.
+  RecordBatch(LogWriter& writer, EventLoop& loop);
   ~RecordBatch() override;
   RecordBatch(const RecordBatch&) = delete;
 
@@ -59,16 +57,22 @@ class RecordBatch final : private LogWaiter {
   void close();
 
  private:
-  using Clock = std::chrono::steady_clock;
   /// Lines that were not written at once.
   struct Held {
     LogWriter::Place place;
     std::uint64_t turn = 0;
-    Clock::time_point since{}, until{};  ///< how long they are waited for
+    SteadyTime since{}, until{};  ///< how long they are waited for
   };
 
-  void on_progress() noexcept override;
-  void end_turn();
+  /// Lines have left, says another thread.
+  struct Progress final : Message {
+    explicit Progress(RecordBatch& batch_in) : batch(batch_in) {}
+    void deliver() override;
+    RecordBatch& batch;
+  };
+
+  void on_progress() noexcept override { loop_.mailbox().send(progress_); }
+  void on_turn_end() override;
   void write();
   void drop_left();
   void lose_patience();
@@ -76,18 +80,14 @@ class RecordBatch final : private LogWaiter {
   void resume();
 
   LogWriter& writer_;
-  boost::asio::io_context& context_;
-  boost::asio::steady_timer timer_;
-  // Two: one for this thread's handlers, one for the message of another thread.
-  std::shared_ptr<HandlerMemory> own_memory_ = std::make_shared<HandlerMemory>();
-  std::shared_ptr<HandlerMemory> message_memory_ = std::make_shared<HandlerMemory>();
-  std::atomic<bool> told_{false};  ///< the message is on its way
+  EventLoop& loop_;
+  Alarm patience_ends_;
+  Progress progress_{*this};
   std::string lines_;
   std::uint64_t turn_ = 1, left_ = 0;  ///< the one that collects; the last one nobody waits for
   std::vector<Held> held_;
   IntrusiveList<Wait> waiting_;
   std::size_t requests_ = 0;
-  bool posted_ = false, timed_ = false;
 };
 
 }  // namespace iron::proxy

@@ -77,7 +77,7 @@ void Recorder::pass_through(const Arrival& arrival,
 }
 
 void Recorder::refusal(const Arrival& arrival, const Refusal& refusal) {
-  if (!refusals_.admit(arrival.address, std::chrono::steady_clock::now())) return;
+  if (!refusals_.admit(arrival.address, loop_.now())) return;
   Record record;
   record.host = refusal.host;
   record.method = refusal.method;

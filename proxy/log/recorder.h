@@ -68,8 +68,8 @@ struct Refusal {
 /// Used on the worker's thread alone. docs/records.md says what the records hold.
 class Recorder {
  public:
-  Recorder(Log& log, RecordIds& ids, RefusalLimiter& refusals, boost::asio::io_context& context)
-      : log_(log), ids_(ids), refusals_(refusals), batch_(log.writer(), context) {}
+  Recorder(Log& log, RecordIds& ids, RefusalLimiter& refusals, EventLoop& loop)
+      : log_(log), ids_(ids), refusals_(refusals), loop_(loop), batch_(log.writer(), loop) {}
   Recorder(const Recorder&) = delete;
 
   /// For a record that another line names before it is written.
@@ -108,6 +108,7 @@ class Recorder {
   Log& log_;
   RecordIds& ids_;
   RefusalLimiter& refusals_;
+  EventLoop& loop_;
   std::atomic<std::uint64_t> quiet_refusals_{0};
   RecordBatch batch_;
 };

@@ -1,5 +1,8 @@
 #include "proxy/net/connection.h"
 
+#include <errno.h>
+#include <sys/socket.h>
+
 #include <optional>
 
 #include "proxy/wait/later.h"
@@ -7,10 +10,15 @@
 namespace iron::proxy {
 
 Connection::Connection(EventLoop& loop, int descriptor)
-    : stream_(descriptor), watch_(loop, descriptor) {}
+    : stream_(descriptor), watch_(loop, descriptor) {
+  watch_.leave_to_close();  // the stream closes it
+}
 
 IoResult Connection::settle(IoResult result) {
-  if (result.status == Io::want_read) watch_.arm_read();
+  if (result.status == Io::want_read) {
+    watch_.clear_readable();
+    watch_.arm_read();
+  }
   if (result.status == Io::want_write) watch_.arm_write();
   return result;
 }
@@ -22,9 +30,7 @@ IoResult Connection::read(std::span<char> into) {
   }
   fresh_ = false;
   const IoResult result = stream_.read(into);
-  // A read that filled the space may have left bytes in the socket; any other took what was there.
-  if (result.status == Io::ok && result.size < into.size()) watch_.clear_readable();
-  if (result.status == Io::want_read) watch_.clear_readable();
+  if (stream_.drained()) watch_.clear_readable();
   return settle(result);
 }
 
@@ -36,9 +42,18 @@ IoResult Connection::discard() { return settle(stream_.discard()); }
 
 IoResult Connection::handshake() {
   const IoResult result = settle(stream_.handshake());
-  // The handshake took everything the socket had; what is left is in OpenSSL's buffer.
-  if (result.status == Io::ok) watch_.clear_readable();
+  if (result.status == Io::ok && stream_.drained()) watch_.clear_readable();
   return result;
+}
+
+bool Connection::quiet() {
+  if (stream_.has_pending()) return false;
+  if (!watch_.readable()) return true;
+  char byte;
+  const auto got = ::recv(stream_.descriptor(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (got >= 0 || errno != EAGAIN) return false;
+  watch_.clear_readable();
+  return !watch_.readable();
 }
 
 Task<IoResult> read_some(Connection& connection, Pause& pause, std::span<char> into) {

@@ -33,6 +33,8 @@ class Connection {
   IoResult handshake();
   /// Whether read() would try.
   bool maybe_readable() const { return watch_.readable() || stream_.has_pending(); }
+  /// Nothing is there to be read; the kernel is asked where what was read leaves it open.
+  bool quiet();
   void arm_read() { watch_.arm_read(); }
   void arm_write() { watch_.arm_write(); }
   /// After a connect: waiting to write is rare from here on.

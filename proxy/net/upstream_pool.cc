@@ -20,7 +20,7 @@ bool peer_has_left(int descriptor) {
 }  // namespace
 
 bool UpstreamConnection::settle_idle() {
-  if (connection.stream().has_pending()) return false;
+  if (!connection.quiet()) return false;
   connection.set_pause(nullptr);
   set_user(nullptr);
   connection.arm_read();

@@ -26,7 +26,7 @@ Pause::~Pause() = default;
 
 void Pause::wake() {
   if (waiting_) {
-    loop_.make_ready(*this);
+    loop_.ready_.push_back(*this);
   } else {
     signalled_ = true;
   }
@@ -48,7 +48,7 @@ void Pause::clear_deadline() {
 }
 
 Pause& Pause::pass_turn() {
-  loop_.pass_turn(*this);
+  loop_.passed_.push_back(*this);
   return *this;
 }
 
@@ -65,20 +65,49 @@ void Alarm::set(SteadyTime when) {
   loop_.see_to(when, kAlarmGrain);
 }
 
-EventLoop::EventLoop(const Clock& clock)
-    : clock_(clock), work_(boost::asio::make_work_guard(context_)), timer_(context_) {}
+EventLoop::EventLoop(const Clock& clock) : clock_(clock), mailbox_(poller_) {}
 
-EventLoop::~EventLoop() = default;
-
-void EventLoop::stop() {
-  timer_.cancel();
-  work_.reset();
-  context_.stop();
+EventLoop::~EventLoop() {
+  // What was posted owns itself; messages of others were withdrawn before.
+  while (Message* message = mailbox_.take()) delete message;
 }
 
-bool EventLoop::turn() {
-  if (next_tick_ <= now()) handle([this] { tick(); });
-  return context_.poll() > 0;
+bool EventLoop::turn(std::chrono::nanoseconds limit) {
+  // Who gave its turn away goes behind what one more look at the descriptors finds.
+  IntrusiveList<Pause> passed;
+  bool busy = mail_left_ || !ready_.empty() || !ending_.empty();
+  while (Pause* pause = passed_.front()) passed.push_back(*pause);
+  busy = busy || !passed.empty();
+  const bool happened = poller_.wait(busy ? std::chrono::nanoseconds(0) : patience(limit));
+  const bool due = next_tick_ != SteadyTime::max() && next_tick_ <= now();
+  /// Everyone goes on also when something is thrown.
+  struct Rest {
+    EventLoop& loop;
+    IntrusiveList<Pause>& passed;
+    ~Rest() {
+      while (Pause* pause = passed.front()) {
+        loop.pauses_.push_back(*pause);
+        loop.see_to(pause->deadline_, kPauseGrain);
+        pause->wake();
+      }
+      loop.settle();
+      loop.end_turn();
+    }
+  } const rest{*this, passed};
+  if (due) tick();
+  // What throws leaves those behind it for the next turn, although they are announced no more.
+  mail_left_ = mail_left_ || happened;
+  while (mail_left_ && mailbox_.deliver_next()) {
+  }
+  mail_left_ = false;
+  return busy || happened || due;
+}
+
+/// How long nothing but a descriptor can be of interest.
+std::chrono::nanoseconds EventLoop::patience(std::chrono::nanoseconds limit) const {
+  if (next_tick_ == SteadyTime::max() || limit.count() == 0) return limit;
+  const auto left = std::max(next_tick_ - now(), SteadyTime::duration(0));
+  return limit.count() < 0 ? left : std::min<std::chrono::nanoseconds>(left, limit);
 }
 
 void EventLoop::settle() {
@@ -88,13 +117,19 @@ void EventLoop::settle() {
     if (pause->deadline_ < next_tick_) see_to(pause->deadline_, kPauseGrain);
     std::exchange(pause->waiting_, {}).resume();
   }
-  handling_ = false;
 }
 
-void EventLoop::make_ready(Pause& pause) {
-  ready_.push_back(pause);
-  if (handling_ || std::exchange(turn_posted_, true)) return;
-  boost::asio::post(context_, in_memory(turn_memory_, [this] { next_turn(); }));
+void EventLoop::at_turn_end(TurnEnd& end) {
+  if (!end.linked()) ending_.push_back(end);
+}
+
+void EventLoop::end_turn() {
+  IntrusiveList<TurnEnd> ending;
+  while (TurnEnd* end = ending_.front()) ending.push_back(*end);
+  while (TurnEnd* end = ending.front()) {
+    end->unlink();
+    end->on_turn_end();
+  }
 }
 
 void EventLoop::begin_drain() {
@@ -115,32 +150,10 @@ void EventLoop::wake_all() {
   }
 }
 
-/// Behind everything that is ready now, and behind one look at the sockets.
-void EventLoop::pass_turn(Pause& pause) {
-  passed_.push_back(pause);
-  if (std::exchange(turn_posted_, true)) return;
-  boost::asio::post(context_, in_memory(turn_memory_, [this] { next_turn(); }));
-}
-
-void EventLoop::next_turn() {
-  turn_posted_ = false;
-  handle([this] {
-    while (Pause* pause = passed_.front()) {
-      pauses_.push_back(*pause);
-      see_to(pause->deadline_, kPauseGrain);
-      pause->wake();
-    }
-  });
-}
-
 void EventLoop::see_to(SteadyTime when, std::chrono::nanoseconds grain) {
   if (when >= next_tick_) return;
   const SteadyTime now = this->now();
   next_tick_ = std::clamp<SteadyTime>(when, now + grain, now + kLongestTick);
-  timer_.expires_at(next_tick_);
-  timer_.async_wait(in_memory(tick_memory_, [this](const boost::system::error_code& error) {
-    if (!error) handle([this] { tick(); });
-  }));
 }
 
 void EventLoop::tick() {

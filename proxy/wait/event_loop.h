@@ -1,8 +1,6 @@
 #pragma once
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -10,16 +8,24 @@
 #include "proxy/wait/clock.h"
 #include "proxy/wait/intrusive_list.h"
 #include "proxy/wait/loop.h"
+#include "proxy/wait/mailbox.h"
 #include "proxy/wait/pause.h"
+#include "proxy/wait/poller.h"
 
 namespace iron::proxy {
 
+class Alarm;
+class TurnEnd;
+
 /// One thread's loop: what is ready, what is due, who was woken, and the time. Everything that
-/// waits (sessions, pools, lookups) has one, and none of them knows the worker whose thread it is.
-/// Used on that thread alone, but for post().
+/// waits (sessions, pools, lookups) has one, and none of them knows whose thread it is. Used on
+/// that thread alone, but for post() and mailbox().
+///
+/// A turn is: look at the descriptors, what other threads sent, what is due, everyone who was
+/// woken, and then what is done at the end of a turn.
 class EventLoop {
  public:
-  /// `clock` outlives it.
+  /// `clock` outlives it. Throws std::system_error.
   explicit EventLoop(const Clock& clock = Clock::system());
   ~EventLoop();
   EventLoop(const EventLoop&) = delete;
@@ -27,33 +33,34 @@ class EventLoop {
 
   SteadyTime now() const { return clock_.now(); }
 
-  /// The thread's body: returns after stop(). What a handler throws ends what that handler did;
-  /// `report()`, which throws nothing, tells of std::current_exception().
+  /// The thread's body: returns after stop(). What is thrown on the loop ends what was done there
+  /// alone; `report()`, which throws nothing, tells of std::current_exception().
   template <class Report>
   void run(Report report) {
-    run_loop(context_, std::move(report));
+    while (!stopped_) {
+      try {
+        turn(std::chrono::nanoseconds(-1));
+      } catch (const std::exception&) {
+        report();
+      }
+    }
   }
-  void stop();
-  /// Runs what is ready, and what the clock has made due, without waiting for more. False: there
-  /// was nothing. For loops that a test turns by hand.
-  bool turn();
+  /// On the loop's thread.
+  void stop() { stopped_ = true; }
+  /// One turn, which waits for up to `limit` for something to happen, negative: for ever. False:
+  /// there was nothing. For run(), and for loops that a test turns by hand.
+  bool turn(std::chrono::nanoseconds limit = std::chrono::nanoseconds(0));
 
   /// Runs `action` on the loop's thread. Thread safe.
   template <class Action>
   void post(Action action) {
     // Someone waits for what is posted: without memory it is posted late, not never.
-    const auto held = with_patience([&] { return std::make_shared<Action>(std::move(action)); });
-    with_patience(
-        [&] { boost::asio::post(context_, [this, held] { handle([&held] { (*held)(); }); }); });
+    mailbox_.send(*with_patience([&] { return new Posted<Action>(std::move(action)); }));
   }
-  /// The body of every handler of the loop: `action()`, then everyone it woke goes on.
-  template <class Action>
-  void handle(Action action) {
-    const bool outermost = !std::exchange(handling_, true);
-    if (!outermost) return action();
-    const Settle settle{*this};
-    action();
-  }
+  Mailbox& mailbox() { return mailbox_; }
+  Poller& poller() { return poller_; }
+  /// Calls it once, when everyone who was woken in this turn has gone on.
+  void at_turn_end(TurnEnd& end);
 
   /// Stop accepting work: who yields to the drain ends now, others after what they are at.
   void begin_drain();
@@ -62,45 +69,43 @@ class EventLoop {
   void cut_all();
   bool cut() const { return cut_; }
 
-  /// For sockets and timers of Asio's own.
-  boost::asio::io_context& context() { return context_; }
-
  private:
   friend class Pause;
   friend class Alarm;
-  /// Resumes the woken also when the handler failed.
-  struct Settle {
-    EventLoop& loop;
-    ~Settle() { loop.settle(); }
+  template <class Action>
+  struct Posted final : Message {
+    explicit Posted(Action action_in) : action(std::move(action_in)) {}
+    void deliver() override {
+      const std::unique_ptr<Posted> self(this);
+      action();
+    }
+    Action action;
   };
-  void settle();
-  void make_ready(Pause& pause);
+  std::chrono::nanoseconds patience(std::chrono::nanoseconds limit) const;
   void wake_all();
-  void pass_turn(Pause& pause);
-  void next_turn();
   void see_to(SteadyTime when, std::chrono::nanoseconds grain);
   void tick();
+  void settle();
+  void end_turn();
   SteadyTime due_pauses(SteadyTime now);
   SteadyTime due_alarms(SteadyTime now);
 
   const Clock& clock_;
-  // Sockets are touched by this thread alone; only posts come from other threads.
-  boost::asio::io_context context_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
-  boost::asio::steady_timer timer_;
-  std::shared_ptr<HandlerMemory> tick_memory_ = std::make_shared<HandlerMemory>();
-  std::shared_ptr<HandlerMemory> turn_memory_ = std::make_shared<HandlerMemory>();
+  Poller poller_;
+  Mailbox mailbox_;
   IntrusiveList<Pause> pauses_;
   IntrusiveList<Pause> ready_;   ///< woken
   IntrusiveList<Pause> passed_;  ///< gave their turn to the others
-  IntrusiveList<class Alarm> alarms_;
+  IntrusiveList<Alarm> alarms_;
+  IntrusiveList<TurnEnd> ending_;
   SteadyTime next_tick_ = SteadyTime::max();
-  bool handling_ = false;  ///< a handler runs, behind which the woken go on
-  bool turn_posted_ = false;
+  bool mail_left_ = false;
+  bool stopped_ = false;
   bool draining_ = false, cut_ = false;
 };
 
-/// Calls `action` on the loop's thread once its time has come; for what no session waits for.
+/// Calls `action`, which throws nothing, on the loop's thread once its time has come; for what no
+/// session waits for.
 class Alarm : public ListNode {
  public:
   Alarm(EventLoop& loop, std::function<void()> action);
@@ -114,6 +119,15 @@ class Alarm : public ListNode {
   EventLoop& loop_;
   std::function<void()> action_;
   SteadyTime when_ = SteadyTime::max();
+};
+
+/// What is to be done at the end of a turn; see EventLoop::at_turn_end().
+class TurnEnd : public ListNode {
+ public:
+  virtual void on_turn_end() = 0;
+
+ protected:
+  ~TurnEnd() = default;
 };
 
 }  // namespace iron::proxy

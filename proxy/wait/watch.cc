@@ -1,68 +1,58 @@
 #include "proxy/wait/watch.h"
 
-#include <utility>
+#include <sys/epoll.h>
 
 namespace iron::proxy {
+namespace {
+constexpr std::uint32_t kEnds = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+}  // namespace
 
-struct Watch::Handler {
-  Handler(State* state_in, bool write) : state(state_in), is_write(write) { ++state->references; }
-  Handler(Handler&& other) noexcept
-      : state(std::exchange(other.state, nullptr)), is_write(other.is_write) {}
-  Handler(const Handler& other) : state(other.state), is_write(other.is_write) {
-    ++state->references;
-  }
-  ~Handler() {
-    if (state != nullptr) drop(state);
-  }
-
-  void operator()(const boost::system::error_code& error) {
-    if (is_write) {
-      state->write_armed = false;
-      state->writable = true;
-    } else {
-      state->read_armed = false;
-      state->readable = true;
-    }
-    if (error || state->pause == nullptr) return;
-    state->loop.handle([this] { state->pause->wake(); });
-  }
-
-  State* state;
-  bool is_write;
-};
-
-Watch::Watch(EventLoop& loop, int descriptor)
-    : descriptor_(loop.context()), state_(new State{loop}) {
-  boost::system::error_code ignored;
-  descriptor_.assign(descriptor, ignored);
+Watch::Watch(EventLoop& loop, int descriptor, Kind kind)
+    : loop_(loop),
+      descriptor_(descriptor),
+      events_(kind == Kind::stream ? EPOLLIN | EPOLLRDHUP | EPOLLET : EPOLLONESHOT) {
+  loop_.poller().add(descriptor_, events_, *this);
 }
 
 Watch::~Watch() {
-  state_->pause = nullptr;
-  if (descriptor_.is_open()) descriptor_.release();
-  drop(state_);
+  if (!left_to_close_) loop_.poller().remove(descriptor_);
 }
 
-void Watch::drop(State* state) {
-  if (--state->references == 0) delete state;
+void Watch::ready(std::uint32_t events) {
+  if ((events & (EPOLLIN | kEnds)) != 0) readable_ = true;
+  if ((events & kEnds) != 0 && (events_ & EPOLLONESHOT) == 0) ended_ = true;
+  if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) writable_ = true;
+  const bool wanted = (read_wanted_ && readable_) || (write_wanted_ && writable_);
+  if (!wanted) return;
+  read_wanted_ = read_wanted_ && !readable_;
+  write_wanted_ = write_wanted_ && !writable_;
+  if (pause_ != nullptr) pause_->wake();
 }
 
 void Watch::arm_read() {
-  if (std::exchange(state_->read_armed, true)) return;
-  state_->readable = false;
-  descriptor_.async_wait(Descriptor::wait_read, Handler(state_, false));
-}
-
-void Watch::forget_writing() {
-  boost::system::error_code ignored;
-  const int descriptor = descriptor_.release();
-  descriptor_.assign(descriptor, ignored);
+  if ((events_ & EPOLLONESHOT) != 0) {
+    readable_ = false;
+    read_wanted_ = true;
+    loop_.poller().modify(descriptor_, events_ | EPOLLIN, *this);
+  } else if (!readable_) {
+    read_wanted_ = true;
+  } else if (pause_ != nullptr) {
+    pause_->wake();
+  }
 }
 
 void Watch::arm_write() {
-  if (std::exchange(state_->write_armed, true)) return;
-  state_->writable = false;
-  descriptor_.async_wait(Descriptor::wait_write, Handler(state_, true));
+  writable_ = false;
+  write_wanted_ = true;
+  if ((events_ & EPOLLOUT) != 0) return;  // the kernel tells of room that it did not have
+  events_ |= EPOLLOUT;
+  loop_.poller().modify(descriptor_, events_, *this);
+}
+
+void Watch::forget_writing() {
+  if ((events_ & EPOLLOUT) == 0) return;
+  events_ &= ~static_cast<std::uint32_t>(EPOLLOUT);
+  loop_.poller().modify(descriptor_, events_, *this);
 }
 
 }  // namespace iron::proxy

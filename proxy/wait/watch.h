@@ -1,50 +1,51 @@
 #pragma once
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
-
 #include "proxy/wait/event_loop.h"
 
 namespace iron::proxy {
 
-/// Readiness of one descriptor on its loop. Waits stay armed across sessions' sleeps: the
-/// wait that notices a client leaving during an upstream call is the one that brings its next
-/// request, so a steady request costs one registration per side. Does not own the descriptor.
-class Watch {
+/// Readiness of one descriptor on its loop. Does not own the descriptor, and ends before it is
+/// closed. A stream is registered with the kernel once (edge-triggered): what it announced is
+/// remembered until all of it was read, so a steady request costs no system call for waiting.
+class Watch final : private Readiness {
  public:
-  Watch(EventLoop& loop, int descriptor);
+  enum class Kind {
+    stream,    ///< who reads, reads until nothing is left
+    listener,  ///< each arm_read() tells of what is there
+  };
+  /// Throws std::bad_alloc where the kernel has no room.
+  Watch(EventLoop& loop, int descriptor, Kind kind = Kind::stream);
   ~Watch();
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
 
   /// Who is woken; null: nobody (readiness is remembered).
-  void set_pause(Pause* pause) { state_->pause = pause; }
+  void set_pause(Pause* pause) { pause_ = pause; }
+  /// Wakes once reading is worth a try; at once if it is now.
   void arm_read();
+  /// Wakes once there is room; only after a write found none, or during a connect.
   void arm_write();
-  /// Forgets the interest in writing: Asio keeps it in the kernel's set, and each acknowledgement
-  /// would wake the worker.
+  /// Forgets the interest in writing: while the kernel knows of it, each acknowledgement would wake
+  /// the loop.
   void forget_writing();
-  /// Set by a read event and kept until clear_readable(): reading is worth a try.
-  bool readable() const { return state_->readable; }
-  bool writable() const { return state_->writable; }
-  void clear_readable() { state_->readable = false; }
-  void clear_writable() { state_->writable = false; }
+  /// The descriptor is closed right behind the end of this, which takes it out of the set.
+  void leave_to_close() { left_to_close_ = true; }
+  /// Reading is worth a try.
+  bool readable() const { return readable_; }
+  bool writable() const { return writable_; }
+  /// All that was there has been read. The end of a stream stays readable.
+  void clear_readable() { readable_ = ended_; }
 
  private:
-  using Descriptor =
-      boost::asio::posix::basic_stream_descriptor<boost::asio::io_context::executor_type>;
-  /// Outlives the Watch while a handler of the loop still refers to it.
-  struct State {
-    EventLoop& loop;
-    Pause* pause = nullptr;
-    int references = 1;
-    bool readable = false, writable = false, read_armed = false, write_armed = false;
-  };
-  struct Handler;
-  static void drop(State* state);
+  void ready(std::uint32_t events) override;
 
-  Descriptor descriptor_;
-  State* state_;
+  EventLoop& loop_;
+  const int descriptor_;
+  std::uint32_t events_;
+  Pause* pause_ = nullptr;
+  bool readable_ = false, writable_ = false, ended_ = false;
+  bool read_wanted_ = false, write_wanted_ = false;
+  bool left_to_close_ = false;
 };
 
 }  // namespace iron::proxy

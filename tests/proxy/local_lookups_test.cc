@@ -67,7 +67,7 @@ class LocalLookupsTest : public testing::Test {
       });
     }
     const auto limit = std::chrono::steady_clock::now() + 20s;
-    while (left > 0 && std::chrono::steady_clock::now() < limit) loop_->context().run_one_for(1s);
+    while (left > 0 && std::chrono::steady_clock::now() < limit) loop_->turn(1s);
     EXPECT_EQ(left, 0u);
     return outcomes;
   }
@@ -308,7 +308,7 @@ TEST_F(LocalLookupsTest, AnswersToQuestionsOfBeforeAreNotKept) {
   lookups_->lookup("up.test", [&](const LookupOutcome&) { told = true; });
   lookups_->forget_answers();
   const auto limit = std::chrono::steady_clock::now() + 20s;
-  while (!told && std::chrono::steady_clock::now() < limit) loop_->context().run_one_for(1s);
+  while (!told && std::chrono::steady_clock::now() < limit) loop_->turn(1s);
   ASSERT_TRUE(told);
   look_up_one("up.test");
   EXPECT_EQ(asked("up.test."), 4u);
@@ -345,7 +345,7 @@ TEST_F(LocalLookupsTest, WhoComesWhileOneKindIsAwaitedGoesOnAtOnce) {
     ++told;
   });
   const auto limit = std::chrono::steady_clock::now() + 20s;
-  while (told == 0 && std::chrono::steady_clock::now() < limit) loop_->context().run_one_for(1s);
+  while (told == 0 && std::chrono::steady_clock::now() < limit) loop_->turn(1s);
   lookups_->lookup("half.test", [&](const LookupOutcome& outcome) {
     EXPECT_FALSE(outcome.complete);
     EXPECT_THAT(outcome.addresses, ElementsAre(IpAddress::v4({10, 0, 0, 1})));
@@ -373,7 +373,7 @@ TEST_F(LocalLookupsTest, EndsWhileLookupsAreUnderWay) {
   lookups_->lookup("two.test", [&](const LookupOutcome&) { called = true; });  // its own
   lookups_.reset();
   resolver_.reset();
-  loop_->context().poll();
+  loop_->turn();
   EXPECT_FALSE(called);
 }
 

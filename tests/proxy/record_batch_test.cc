@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/io_context.hpp>
 #include <cstdlib>
 #include <fstream>
 #include <optional>
@@ -97,23 +96,22 @@ LogWriter::Options options_for(int descriptor) {
 
 /// A worker's loop without a thread, in front of a log whose thread is not started.
 struct Loop {
-  explicit Loop(LogWriter& writer) : batch(writer, context) {
+  explicit Loop(LogWriter& writer) : batch(writer, loop) {
     for (int i = 0; i < 2; ++i) batch.request_began();
   }
   void turn() {
-    context.poll();
-    context.restart();
+    while (loop.turn()) {
+    }
   }
   /// Until something has happened that `done` asks for.
   template <class Done>
   void run_until(Done done) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
     while (!done() && std::chrono::steady_clock::now() < deadline) {
-      context.run_one_for(std::chrono::milliseconds(100));
-      context.restart();
+      loop.turn(std::chrono::milliseconds(100));
     }
   }
-  boost::asio::io_context context;
+  EventLoop loop;
   RecordBatch batch;
 };
 

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/io_context.hpp>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -30,7 +29,7 @@ class RecorderTest : public testing::Test {
     Log::Options options;
     options.stderr_fd = ends_[1];
     log_.emplace(options);
-    recorder_.emplace(*log_, ids_, limiter_, context_);
+    recorder_.emplace(*log_, ids_, limiter_, loop_);
     wait_.emplace(recorder_->batch());
   }
   ~RecorderTest() override {
@@ -40,8 +39,8 @@ class RecorderTest : public testing::Test {
     for (const int end : ends_) ::close(end);
   }
   std::string written() {
-    context_.poll();
-    context_.restart();
+    while (loop_.turn()) {
+    }
     std::array<char, 65536> text{};
     const ssize_t size = ::read(ends_[0], text.data(), text.size());
     return {text.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
@@ -54,7 +53,7 @@ class RecorderTest : public testing::Test {
 
   const policy::IpAddress address_ = *policy::IpAddress::parse("10.1.2.3");
   std::array<int, 2> ends_{};
-  boost::asio::io_context context_;
+  EventLoop loop_;
   RecordIds ids_;
   RefusalLimiter limiter_;
   std::optional<Log> log_;

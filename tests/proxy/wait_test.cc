@@ -161,7 +161,7 @@ TEST_F(WaitTest, ADeadlineThatPassesWhileItsSleeperIsToGoOnIsSeenInTheNextSleep)
   EXPECT_EQ(trail_, (Trail{"woke", "expired"}));
 }
 
-TEST_F(WaitTest, WhoGivesItsTurnAwayGoesOnBehindTheOthers) {
+TEST_F(WaitTest, WhoGivesItsTurnAwayGoesOnBehindOneMoreLookAtTheOthers) {
   Pause one(loop_), two(loop_);
   spawn([](Pause& own, Trail& trail) -> Task<void> {
     co_await own.pass_turn();
@@ -169,15 +169,6 @@ TEST_F(WaitTest, WhoGivesItsTurnAwayGoesOnBehindTheOthers) {
   }(one, trail_));
   spawn(sleep(two, "two"));
   loop_.post([&] { two.wake(); });
-  settle();
-  EXPECT_EQ(trail_, (Trail{"one again", "two woke"}));
-  trail_.clear();
-  spawn(sleep(two, "two"));
-  loop_.post([&] { two.wake(); });
-  spawn([](Pause& own, Trail& trail) -> Task<void> {
-    co_await own.pass_turn();
-    trail.emplace_back("one again");
-  }(one, trail_));
   settle();
   EXPECT_EQ(trail_, (Trail{"two woke", "one again"}));
 }
@@ -270,15 +261,91 @@ TEST_F(WaitTest, AnAlarmMayTakeAnotherAlong) {
   EXPECT_EQ(rung, 1);
 }
 
-TEST_F(WaitTest, AHandlerThatThrowsLosesNobodyItWoke) {
+TEST_F(WaitTest, WhatThrowsLosesNobodyItWokeAndNothingBehindIt) {
   Pause pause(loop_);
   spawn(sleep(pause, "one"));
-  EXPECT_THROW(loop_.handle([&] {
+  loop_.post([&] {
     pause.wake();
     throw std::bad_alloc();
-  }),
-               std::bad_alloc);
+  });
+  loop_.post([&] { trail_.emplace_back("second"); });
+  EXPECT_THROW(loop_.turn(), std::bad_alloc);
   EXPECT_EQ(trail_, Trail{"one woke"});
+  settle();
+  EXPECT_EQ(trail_, (Trail{"one woke", "second"}));
+}
+
+TEST_F(WaitTest, RunReportsWhatIsThrownAndGoesOn) {
+  int reported = 0;
+  loop_.post([] { throw std::bad_alloc(); });
+  loop_.post([this] { loop_.stop(); });
+  loop_.run([&] { ++reported; });
+  EXPECT_EQ(reported, 1);
+}
+
+TEST_F(WaitTest, TheEndOfATurnComesBehindAllWhoWereWoken) {
+  struct End final : TurnEnd {
+    explicit End(Trail& trail_in) : trail(trail_in) {}
+    void on_turn_end() override { trail.emplace_back("end"); }
+    Trail& trail;
+  } end(trail_);
+  Pause one(loop_), two(loop_);
+  spawn([](Pause& own, Pause& other, EventLoop& loop, TurnEnd& told, Trail& trail) -> Task<void> {
+    co_await own;
+    loop.at_turn_end(told);
+    loop.at_turn_end(told);
+    other.wake();
+    trail.emplace_back("one");
+  }(one, two, loop_, end, trail_));
+  spawn(sleep(two, "two"));
+  one.wake();
+  settle();
+  EXPECT_EQ(trail_, (Trail{"one", "two woke", "end"}));
+}
+
+struct Note final : Message {
+  explicit Note(Trail& trail_in) : trail(trail_in) {}
+  void deliver() override { trail.emplace_back("note"); }
+  Trail& trail;
+};
+
+TEST_F(WaitTest, AMessageIsDeliveredOnceForAllThatSendItAndMayBeSentAgain) {
+  Note note(trail_);
+  loop_.mailbox().send(note);
+  loop_.mailbox().send(note);
+  settle();
+  EXPECT_EQ(trail_, Trail{"note"});
+  loop_.mailbox().send(note);
+  settle();
+  EXPECT_EQ(trail_, (Trail{"note", "note"}));
+}
+
+TEST_F(WaitTest, AMessageThatIsWithdrawnIsNotDelivered) {
+  Note one(trail_), two(trail_), three(trail_);
+  Mailbox& mailbox = loop_.mailbox();
+  for (Note* gone : {&one, &two, &three}) {
+    trail_.clear();
+    for (Note* sent : {&one, &two, &three}) mailbox.send(*sent);
+    mailbox.withdraw(*gone);
+    mailbox.withdraw(*gone);
+    loop_.post([this] { trail_.emplace_back("behind"); });
+    settle();
+    EXPECT_EQ(trail_, (Trail{"note", "note", "behind"}));
+  }
+}
+
+TEST_F(WaitTest, ManyThreadsPostAndNothingIsLost) {
+  constexpr int kThreads = 4, kEach = 1000;
+  int done = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([this, &done] {
+      for (int each = 0; each < kEach; ++each) loop_.post([&done] { ++done; });
+    });
+  }
+  while (done < kThreads * kEach) loop_.turn(10s);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(done, kThreads * kEach);
 }
 
 TEST_F(WaitTest, ALaterResultOfAnotherThreadArrivesOnTheLoop) {
@@ -370,12 +437,12 @@ TEST_F(WatchTest, WakesWhoArmedItAndNobodyElse) {
   EXPECT_TRUE(watch.readable());
 }
 
-TEST_F(WatchTest, TellsOfBytesThatWereThereBeforeItWasArmed) {
+TEST_F(WatchTest, AListenerTellsEachTimeOfWhatIsThere) {
   ASSERT_EQ(::write(ends_[1], "x", 1), 1);
-  Watch watch(loop_, ends_[0]);
+  Watch watch(loop_, ends_[0], Watch::Kind::listener);
   Pause pause(loop_);
   watch.set_pause(&pause);
-  for (int round = 0; round < 3; ++round) {  // nobody reads: it is told each time it is armed
+  for (int round = 0; round < 3; ++round) {  // nobody takes it
     trail_.clear();
     watch.arm_read();
     spawn(sleep(pause, "one"));
@@ -383,6 +450,47 @@ TEST_F(WatchTest, TellsOfBytesThatWereThereBeforeItWasArmed) {
     EXPECT_EQ(trail_, Trail{"one woke"}) << round;
     watch.clear_readable();
   }
+  settle();
+  EXPECT_EQ(trail_, Trail{"one woke"}) << "nobody armed it";
+}
+
+TEST_F(WatchTest, WhatAStreamAnnouncedIsRememberedUntilItWasRead) {
+  ASSERT_EQ(::write(ends_[1], "x", 1), 1);
+  Watch watch(loop_, ends_[0]);
+  Pause pause(loop_);
+  watch.set_pause(&pause);
+  settle();
+  EXPECT_EQ(trail_, Trail{}) << "nobody armed it";
+  EXPECT_TRUE(watch.readable());
+  for (int round = 0; round < 3; ++round) {  // nobody reads
+    trail_.clear();
+    watch.arm_read();
+    spawn(sleep(pause, "one"));
+    settle();
+    EXPECT_EQ(trail_, Trail{"one woke"}) << round;
+  }
+  char byte;
+  ASSERT_EQ(::read(ends_[0], &byte, 1), 1);
+  watch.clear_readable();
+  trail_.clear();
+  watch.arm_read();
+  spawn(sleep(pause, "one"));
+  settle();
+  EXPECT_EQ(trail_, Trail{});
+  ASSERT_EQ(::write(ends_[1], "y", 1), 1);
+  settle();
+  EXPECT_EQ(trail_, Trail{"one woke"});
+}
+
+TEST_F(WatchTest, AnEndStaysReadable) {
+  Watch watch(loop_, ends_[0]);
+  ASSERT_EQ(::write(ends_[1], "x", 1), 1);
+  ::shutdown(ends_[1], SHUT_WR);
+  settle();
+  char byte;
+  ASSERT_EQ(::read(ends_[0], &byte, 1), 1);
+  watch.clear_readable();
+  EXPECT_TRUE(watch.readable()) << "it is not announced again";
 }
 
 TEST_F(WatchTest, TellsOfAnEnd) {
