@@ -23,14 +23,21 @@ struct RequestState {
   std::string
       answer_head;  ///< head for the client, with the first body bytes; may hold an echoed key
 
+  /// Ready for the next request, which may be another client's: keeps capacities, forgets all else.
   void reset() {
     exchange.reset();
+    response.status = 0;
+    response.minor_version = 1;
+    response.reason = {};
     response.headers.clear();
-    wipe({answer_head.data(), answer_head.size()});
-    answer_head.clear();
-    upstream_address.clear();
+    target.tls = false;
     target.host.clear();
     target.literal.reset();
+    target.port = 0;
+    pool_key.clear();
+    upstream_address.clear();
+    wipe({answer_head.data(), answer_head.size()});
+    answer_head.clear();
   }
 };
 

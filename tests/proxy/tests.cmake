@@ -45,6 +45,7 @@ set(proxy_tests
   record_test.cc
   recorder_test.cc
   refusal_limiter_test.cc
+  request_state_test.cc
   resolver_test.cc
   silence_test.cc
   socks5_test.cc
