@@ -55,6 +55,7 @@ class ScriptedPeer {
   /// Closes with a reset; Link::tcp only.
   void reset();
   void read(bool reads) { reads_ = reads; }
+  bool reads() const { return reads_; }
   /// Sends and receives what goes. False: nothing went.
   bool move();
 

@@ -22,24 +22,7 @@ namespace {
 using policy::JsonObject;
 
 constexpr std::int64_t kMostClients = 64;
-
-int memory_file(const char* name) {
-  const int descriptor = ::memfd_create(name, MFD_CLOEXEC);
-  if (descriptor < 0) throw std::runtime_error("no memory file");
-  return descriptor;
-}
-
-/// What was written to the file behind `from`.
-std::string read_from(int file, std::int64_t from) {
-  std::string text;
-  std::array<char, 16384> bytes;
-  while (true) {
-    const auto at = from + static_cast<std::int64_t>(text.size());
-    const auto got = ::pread(file, bytes.data(), bytes.size(), at);
-    if (got <= 0) return text;
-    text.append(bytes.data(), static_cast<std::size_t>(got));
-  }
-}
+constexpr std::uint16_t kClientPort = 5000;
 
 Log::Options log_options(int note_file) {
   Log::Options options;
@@ -66,6 +49,7 @@ RigRecord record_of(std::string_view line) {
   record.host = text(audit, "host");
   record.method = text(audit, "method");
   record.path = text(audit, "path");
+  record.remote = text(audit, "remote_addr");
   record.rejected_by = text(whole, "rejected_by");
   record.error = text(whole, "error");
   record.upstream = text(audit, "upstream_addr");
@@ -75,11 +59,34 @@ RigRecord record_of(std::string_view line) {
   return record;
 }
 
+policy::IpAddress address_of(std::uint32_t number) {
+  return policy::IpAddress::v4({192, static_cast<std::uint8_t>(number >> 16),
+                                static_cast<std::uint8_t>(number >> 8),
+                                static_cast<std::uint8_t>(number)});
+}
+
 void set_room(int descriptor, int room) {
   if (room > 0) ::setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
 }
 
 }  // namespace
+
+MemoryFile::MemoryFile() : descriptor_(::memfd_create("rig", MFD_CLOEXEC)) {
+  if (descriptor_ < 0) throw std::runtime_error("no memory file");
+}
+
+MemoryFile::~MemoryFile() { ::close(descriptor_); }
+
+std::string MemoryFile::take() {
+  std::string text;
+  std::array<char, 16384> bytes;
+  while (true) {
+    const auto got = ::pread(descriptor_, bytes.data(), bytes.size(), taken_);
+    if (got <= 0) return text;
+    text.append(bytes.data(), static_cast<std::size_t>(got));
+    taken_ += got;
+  }
+}
 
 std::string RigRecord::text() const {
   std::string out = action + " " + std::to_string(status) + " " + std::to_string(request_bytes) +
@@ -98,11 +105,8 @@ policy::Config SessionRig::usual_config() {
 }
 
 SessionRig::SessionRig(policy::Config config, const Variables& variables)
-    : record_file_(memory_file("records")),
-      note_file_(memory_file("notes")),
-      log_(log_options(note_file_)),
-      resolver_(std::string()) {
-  log_.writer().redirect_requests(::dup(record_file_));
+    : log_(log_options(note_file_.descriptor())), resolver_(std::string()) {
+  log_.writer().redirect_requests(::dup(record_file_.descriptor()));
   for (const auto& [name, value] : variables) {
     ::setenv(name.c_str(), value.c_str(), 1);
     environment_.take(name);
@@ -116,9 +120,6 @@ SessionRig::~SessionRig() {
   site_->loop().cut_all();
   settle();
   if (sessions() != 0) ::abort();  // they would outlive what they live from
-  site_.reset();
-  ::close(record_file_);
-  ::close(note_file_);
 }
 
 std::shared_ptr<const Snapshot> SessionRig::make_snapshot(policy::Config config) {
@@ -141,12 +142,7 @@ ScriptedPeer& SessionRig::connect(Entry entry, Link link, int room) {
   const SocketPair pair(link);
   set_room(pair.session, room);
   ScriptedPeer& client = peers_.emplace_back(pair.peer);
-  const std::uint32_t number = ++clients_;
-  Peer peer;
-  peer.address = policy::IpAddress::v4({192, static_cast<std::uint8_t>(number >> 16),
-                                        static_cast<std::uint8_t>(number >> 8),
-                                        static_cast<std::uint8_t>(number)});
-  peer.port = 5000;
+  const Peer peer{address_of(++clients_), kClientPort};
   if (!services_->gate.enter(peer.address)) throw std::runtime_error("no place for a client");
   ClientSession::launch(*site_, BoundSocket(pair.session), entry, peer);
   return client;
@@ -171,12 +167,20 @@ ScriptedPeer& SessionRig::add_origin(std::string_view host,
   return origin;
 }
 
+std::string SessionRig::client_address(std::uint32_t number) {
+  return address_of(number).text_with_port(kClientPort);
+}
+
+bool SessionRig::turn() {
+  bool moved = site_->loop().turn();
+  for (ScriptedPeer& peer : peers_) moved |= peer.move();
+  return moved;
+}
+
 void SessionRig::settle() {
   constexpr int kMostRounds = 100000;
   for (int round = 0; round < kMostRounds; ++round) {
-    bool moved = site_->loop().turn();
-    for (ScriptedPeer& peer : peers_) moved |= peer.move();
-    if (!moved) return;
+    if (!turn()) return;
   }
   throw std::runtime_error("the loop does not come to rest");
 }
@@ -201,8 +205,7 @@ void SessionRig::reload(policy::Config config) {
 }
 
 void SessionRig::read_records() {
-  const std::string text = read_from(record_file_, records_read_);
-  records_read_ += static_cast<std::int64_t>(text.size());
+  const std::string text = record_file_.take();
   std::string_view rest = text;
   while (!rest.empty()) {
     const std::string_view line = rest.substr(0, rest.find('\n') + 1);
@@ -218,7 +221,7 @@ const std::vector<RigRecord>& SessionRig::records() {
 
 std::string SessionRig::notes() {
   log_.flush(5000);
-  return read_from(note_file_, 0);
+  return note_file_.take();
 }
 
 std::string SessionRig::leftovers() {

@@ -28,12 +28,28 @@ inline constexpr std::string_view kOrigin = "10.0.0.1";
 
 /// What a request record says, as far as tests ask.
 struct RigRecord {
-  std::string action, host, method, path, rejected_by, error, upstream;
+  std::string action, host, method, path, remote, rejected_by, error, upstream;
   std::int64_t status = 0, request_bytes = 0, response_bytes = 0;
 
   /// `allow 200 0/2`: action, status, bytes each way; then who refused and the error, if any:
   /// `reject 400 0/0 by protocol: malformed request`.
   std::string text() const;
+};
+
+/// What a log writes to.
+class MemoryFile {
+ public:
+  MemoryFile();
+  ~MemoryFile();
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  int descriptor() const { return descriptor_; }
+  /// What was written since the last call.
+  std::string take();
+
+ private:
+  int descriptor_;
+  std::int64_t taken_ = 0;
 };
 
 /// Whole client sessions between scripted peers: no thread, no clock but the test's, no network.
@@ -62,12 +78,16 @@ class SessionRig {
                            Link link = Link::local,
                            int room = 0);
 
+  /// `ip:port` of the client that was connected as the `number`th, from 1, as records show it.
+  static std::string client_address(std::uint32_t number);
   /// A connection that a session dialled.
   ScriptedPeer& adopt(int descriptor) { return peers_.emplace_back(descriptor); }
 
   /// Runs the loop and the peers until nobody can do anything. Throws std::runtime_error when that
   /// takes no end.
   void settle();
+  /// One round of that. False: nobody did anything.
+  bool turn();
   /// Does so until `done` holds; for what comes over a network or from the kernel. False: it did
   /// not within some seconds.
   bool settle_until(const std::function<bool()>& done);
@@ -77,7 +97,7 @@ class SessionRig {
 
   /// All so far.
   const std::vector<RigRecord>& records();
-  /// The operational lines so far. From then on the log has its thread.
+  /// The operational lines since the last call. From then on the log has its thread.
   std::string notes();
   /// What is wrong with the counts of the shared services now that every session should be gone;
   /// empty if nothing is.
@@ -92,8 +112,7 @@ class SessionRig {
   void read_records();
   std::string pool_leftovers();
 
-  int record_file_, note_file_;
-  std::int64_t records_read_ = 0;
+  MemoryFile record_file_, note_file_;
   std::vector<RigRecord> records_;
   ManualClock clock_;
   SecretEnvironment environment_;

@@ -64,8 +64,12 @@ endif()
 
 # Whole sessions between scripted peers.
 set(session_tests
+  http_message.cc
   scripted_peer.cc
   session_faults_test.cc
+  session_model.cc
+  session_model_peers.cc
+  session_model_test.cc
   session_rig.cc
   session_script.cc
   session_test.cc
