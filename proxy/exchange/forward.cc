@@ -145,7 +145,7 @@ Task<bool> RequestHandler::send_on() {
 
 Task<bool> RequestHandler::forward() {
   // Nobody is dialled for what can be seen to be broken.
-  if (body_.look_ahead(client_.input().view()) == BodyReader::Ahead::broken) {
+  if (body_.look_ahead() == BodySource::Ahead::broken) {
     const bool keep =
         co_await answer_failure(fail(std::string(kMalformedRequest), Fault::bad_request));
     co_return keep;
@@ -158,7 +158,7 @@ Task<bool> RequestHandler::forward() {
       co_return keep;
     }
     Reply reply(fault_text());
-    Upload upload(site_, client_, body_, request_bytes_);
+    Upload upload(site_, body_);
     const Result<void> done = co_await exchange_heads(**upstream, upload, reply);
     if (done.has_value()) {
       upstream_ns_ = (site_.loop().now() - began).count();

@@ -31,7 +31,7 @@ bool RequestHandler::body_will_be_dropped() const {
   if (body_.done()) return false;
   if (expects_continue_ && !continue_sent_) return true;
   if (framing_.kind == BodyFraming::Kind::chunked) {
-    return !body_.completes_with(client_.input().view());
+    return body_.look_ahead() != BodySource::Ahead::complete;
   }
   return body_.remaining() > kDrainBytes;
 }
@@ -123,15 +123,16 @@ Task<bool> RequestHandler::finish_request_body(bool must_close) {
     std::size_t dropped = 0;
     pause().set_timeout(kDrainTime);
     while (!body_.done() && dropped < kDrainBytes) {
-      Buffer& input = client_.input();
-      if (input.empty()) {
-        const Io read = co_await client_.read_more(BufferPool::kLarge);
-        if (read != Io::ok) break;
+      std::string_view bytes;
+      const BodySource::Step read = body_.read(bytes);
+      dropped += body_.take_arrived();
+      if (read == BodySource::Step::bytes) {
+        body_.drop();
+      } else if (read == BodySource::Step::blocked && !pause().given_up()) {
+        co_await pause();
+      } else {
+        break;
       }
-      const BodyReader::Piece piece = body_.next(input.view());
-      if (piece.fault) break;
-      dropped += piece.consumed;
-      input.consume(piece.consumed);
     }
     pause().clear_deadline();
     if (body_.done()) co_return true;
@@ -148,7 +149,8 @@ std::uint64_t RequestHandler::record_id() {
 void RequestHandler::write_record(Action action, int status, std::string_view error) {
   const Ending ending{action, status, error,
                       std::chrono::nanoseconds(site_.loop().now() - began_).count(), record_id()};
-  const Transfer transfer{request_bytes_, response_bytes_, state_->upstream_address, upstream_ns_};
+  const Transfer transfer{relayed_bytes_.value_or(body_.size()), response_bytes_,
+                          state_->upstream_address, upstream_ns_};
   site_.recorder().request(client_.arrival(), ending, transfer, host_text_, exchange());
 }
 

@@ -27,7 +27,7 @@ RequestHandler::RequestHandler(Site& site,
       head_(std::move(head)),
       snapshot_(site_.snapshot()),
       framing_(checks.framing),
-      body_(checks.framing),
+      body_(client, checks.framing),
       watch_(client, body_),
       body_share_(site_.services().body_budget),
       host_text_(checks.host != nullptr ? checks.host->value : std::string_view()),
@@ -198,6 +198,18 @@ Task<bool> RequestHandler::send_continue() {
   co_return sent;
 }
 
+/// Waits for it as long as the client may be silent.
+Task<BodySource::Step> RequestHandler::next_of_body(std::string_view& bytes,
+                                                    policy::Duration patience) {
+  while (true) {
+    const BodySource::Step read = body_.read(bytes);
+    if (read != BodySource::Step::blocked) co_return read;
+    pause().set_timeout(patience);
+    co_await pause();
+    if (pause().given_up()) co_return BodySource::Step::lost;
+  }
+}
+
 /// Reads what a transform must see of the body, within the limit of one body and the budget of all.
 Task<Result<void>> RequestHandler::load_body(transforms::BodyNeed need) {
   const std::int64_t limit = config().proxy.max_request_body_bytes;
@@ -212,37 +224,36 @@ Task<Result<void>> RequestHandler::load_body(transforms::BodyNeed need) {
   if (!continued) co_return fail("client gone", Fault::client_gone);
   if (!loaded_body_.held()) loaded_body_ = site_.buffers().take(BufferPool::kSmall);
   while (!body_.done() && !exchange().body.failed && loaded_body_.size() < wanted) {
-    Buffer& input = client_.input();
-    if (input.empty()) {
-      pause().set_timeout(patience);
-      const Io read = co_await client_.read_more(BufferPool::kLarge);
-      if (read != Io::ok) {
-        // Transforms say so in the record; the request itself ends after them.
-        exchange().body.failed = true;
-        body_failure_ = pause().expired()
-                            ? fail(silence_text("no byte from client", patience,
-                                                need.whole ? "stall_timeout" : "quiet_timeout"),
-                                   Fault::client_silent)
-                            : fail("unexpected EOF", Fault::client_gone);
-        continue;
-      }
+    std::string_view bytes;
+    const BodySource::Step read = co_await next_of_body(bytes, patience);
+    if (read == BodySource::Step::ended) break;
+    if (read == BodySource::Step::broken) {
+      co_return fail(std::string(kMalformedRequest), Fault::bad_request);
     }
-    const BodyReader::Piece piece = body_.next(input.view());
-    if (piece.fault) co_return fail(std::string(kMalformedRequest), Fault::bad_request);
-    if (loaded_body_.size() + piece.data.size() > most) {
+    if (read == BodySource::Step::lost) {
+      // Transforms say so in the record; the request itself ends after them.
+      exchange().body.failed = true;
+      body_failure_ = pause().expired()
+                          ? fail(silence_text("no byte from client", patience,
+                                              need.whole ? "stall_timeout" : "quiet_timeout"),
+                                 Fault::client_silent)
+                          : fail("unexpected EOF", Fault::client_gone);
+      continue;
+    }
+    if (loaded_body_.size() + bytes.size() > most) {
       co_return fail(std::string(kBodyTooLarge), Fault::body_too_large);
     }
-    if (loaded_body_.space().size() < piece.data.size()) {
-      const std::size_t size =
-          std::max(loaded_body_.capacity() * kBodyGrowth, loaded_body_.size() + piece.data.size());
+    if (loaded_body_.space().size() < bytes.size()) {
+      // In steps that do not depend on how the body came.
+      std::size_t size = loaded_body_.capacity();
+      while (size < loaded_body_.size() + bytes.size()) size *= kBodyGrowth;
       if (!body_share_.hold(static_cast<std::int64_t>(size))) {
         co_return fail("body budget exhausted", Fault::no_budget);
       }
       loaded_body_.grow(size);
     }
-    loaded_body_.append(piece.data);
-    request_bytes_ += piece.data.size();
-    input.consume(piece.consumed);
+    loaded_body_.append(bytes);
+    body_.consume(bytes.size());
   }
   pause().clear_deadline();
   watch_.request_complete(body_.done());

@@ -14,8 +14,8 @@
 #include "proxy/http/answers.h"
 #include "proxy/http/header_rules.h"
 #include "proxy/http/max_forwards.h"
-#include "proxy/http1/body_reader.h"
 #include "proxy/http1/client_watch.h"
+#include "proxy/http1/http1_body.h"
 #include "proxy/net/upstream_pool.h"
 
 namespace iron::proxy {
@@ -49,6 +49,7 @@ class RequestHandler {
   std::string_view refusal_before_policy();
   Task<bool> run_policy();
   Task<Result<void>> load_body(transforms::BodyNeed need);
+  Task<BodySource::Step> next_of_body(std::string_view& bytes, policy::Duration patience);
   Task<bool> send_continue();
   /// The answer may show a key.
   bool sensitive() const { return secret_sent_ || scrub_ != nullptr; }
@@ -97,7 +98,7 @@ class RequestHandler {
   Buffer head_;
   std::shared_ptr<const Snapshot> snapshot_;
   BodyFraming framing_;
-  BodyReader body_;  ///< the client's body, as far as it was not loaded
+  Http1Body body_;  ///< the client's body, as far as it was not loaded
   ClientWatch watch_;
   Buffer loaded_body_;  ///< what a transform asked for
   BodyShare body_share_;
@@ -110,7 +111,8 @@ class RequestHandler {
   bool secret_sent_ = false;
   std::unique_ptr<AnswerScrub> scrub_;  ///< null: answers pass as they are
   SteadyTime began_;
-  std::uint64_t request_bytes_ = 0, response_bytes_ = 0;
+  std::optional<std::uint64_t> relayed_bytes_;  ///< by the client behind its request
+  std::uint64_t response_bytes_ = 0;
   std::uint64_t record_id_ = 0;  ///< 0: not taken yet
   std::optional<std::int64_t> upstream_ns_;
 };

@@ -11,19 +11,31 @@ namespace {
 constexpr std::size_t kChunkOverhead = 32;
 constexpr std::size_t kRidingBytes = 16 * 1024;  // a TLS record
 constexpr std::size_t kStretchBytes = 4 * 1024;
-constexpr std::uint64_t kBulkBytes = 256 * 1024;
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
+
+Upload::Step step_of(BodySource::Step step) {
+  switch (step) {
+    case BodySource::Step::lost:
+      return Upload::Step::client_gone;
+    case BodySource::Step::broken:
+      return Upload::Step::client_fault;
+    case BodySource::Step::ended:
+      return Upload::Step::finished;
+    default:
+      return Upload::Step::blocked_client;
+  }
+}
+
 }  // namespace
 
-Upload::Upload(Site& site, ClientConnection& client, BodyReader& body, std::uint64_t& request_bytes)
-    : site_(site), client_(client), body_(body), request_bytes_(request_bytes) {}
+Upload::Upload(Site& site, BodySource& body) : site_(site), body_(body) {}
 
 Upload::~Upload() { release(); }
 
 void Upload::release() {
   release_scratch();
   chunk_.release();
-  if (std::exchange(bulk_, false)) client_.stream().set_bulk(false);
+  body_.end_bulk();
 }
 
 void Upload::release_scratch() {
@@ -80,13 +92,13 @@ void Upload::sent() {
     scratch_->wipe(scratch_used_);
     scratch_used_ = 0;
   }
-  if (input_pending_ > 0) client_.input().consume(std::exchange(input_pending_, 0));
+  if (body_pending_ > 0) body_.consume(std::exchange(body_pending_, 0));
   chunk_.clear();
 }
 
 void Upload::stop() {
   pending_ = {};
-  client_.input().consume(std::exchange(input_pending_, 0));
+  if (std::exchange(body_pending_, 0) > 0) body_.drop();
   release();
 }
 
@@ -122,46 +134,16 @@ bool Upload::next_piece(Step& step, std::size_t& moved) {
   return chunked_ ? next_chunk(step, moved) : next_streamed(step, moved);
 }
 
-/// Gathers what the client has sent so far; false when there is nothing and `step` says why.
-bool Upload::read_client(Step& step, std::size_t& moved) {
-  Buffer& input = client_.input();
-  if (!bulk_ && (body_.remaining() > kBulkBytes || request_bytes_ > kBulkBytes)) {
-    bulk_ = client_.stream().set_bulk(true);
-  }
-  const std::size_t wanted =
-      body_.remaining() > BufferPool::kSmall ? BufferPool::kLarge : BufferPool::kSmall;
-  if (!input.held()) {
-    input = site_.buffers().take(wanted);
-  } else if (input.empty() && input.capacity() < wanted) {
-    input = site_.buffers().take(wanted);
-  }
-  step = Step::blocked_client;
-  while (!input.space().empty()) {
-    const IoResult result = client_.connection().read(input.space());
-    if (result.status == Io::ok) {
-      input.fill(result.size);
-      moved += result.size;
-      continue;
-    }
-    if (result.status == Io::eof || result.status == Io::error) step = Step::client_gone;
-    break;
-  }
-  return !input.empty();
-}
-
 bool Upload::next_streamed(Step& step, std::size_t& moved) {
   if (!prefix_.empty()) {
     pending_ = std::exchange(prefix_, {});
     return true;
   }
-  step = Step::finished;
-  if (body_.done()) return false;
-  Buffer& input = client_.input();
-  if (input.empty() && !read_client(step, moved)) return false;
-  const BodyReader::Piece piece = body_.next(input.view());
-  pending_ = piece.data;
-  input_pending_ = piece.consumed;
-  request_bytes_ += piece.data.size();
+  const BodySource::Step read = body_.read(pending_);
+  moved += body_.take_arrived();
+  step = step_of(read);
+  if (read != BodySource::Step::bytes) return false;
+  body_pending_ = pending_.size();
   return true;
 }
 
@@ -181,20 +163,19 @@ bool Upload::next_chunk(Step& step, std::size_t& moved) {
     prefix_.remove_prefix(data);
   }
   while (data < room && prefix_.empty() && !body_.done()) {
-    Buffer& input = client_.input();
-    if (input.empty() && (data > 0 || !read_client(step, moved))) break;
-    const BodyReader::Piece piece =
-        body_.next(input.view().substr(0, std::min(input.size(), room - data)));
-    if (piece.fault) {
-      step = Step::client_fault;
-      return false;
+    if (data > 0 && !body_.buffered()) break;
+    std::string_view bytes;
+    const BodySource::Step read = body_.read(bytes);
+    moved += body_.take_arrived();
+    if (read != BodySource::Step::bytes) {
+      step = step_of(read);
+      if (step == Step::client_fault) return false;
+      break;
     }
-    if (!piece.data.empty()) {
-      std::memcpy(block + kSizeField + data, piece.data.data(), piece.data.size());
-    }
-    data += piece.data.size();
-    request_bytes_ += piece.data.size();
-    input.consume(piece.consumed);
+    bytes = bytes.substr(0, room - data);
+    std::memcpy(block + kSizeField + data, bytes.data(), bytes.size());
+    data += bytes.size();
+    body_.consume(bytes.size());
   }
   const bool last = body_.done() && prefix_.empty();
   if (data == 0 && !last) {

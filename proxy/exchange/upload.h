@@ -4,8 +4,9 @@
 #include <string_view>
 
 #include "policy/secret/secret_arena.h"
-#include "proxy/http1/body_reader.h"
-#include "proxy/http1/client_watch.h"
+#include "proxy/http/body_source.h"
+#include "proxy/net/connection.h"
+#include "proxy/wait/buffers.h"
 #include "transforms/rewrite.h"
 
 namespace iron::proxy {
@@ -14,10 +15,10 @@ class Site;
 
 /// The request on its way to the upstream: head, then body, written as far as the upstream takes
 /// it. Heads and rewritten bodies are composed in secret memory and wiped as soon as they are sent;
-/// a streamed body goes from the client's buffer.
+/// a streamed body goes from where its source has it.
 class Upload {
  public:
-  Upload(Site& site, ClientConnection& client, BodyReader& body, std::uint64_t& request_bytes);
+  Upload(Site& site, BodySource& body);
   ~Upload();
   Upload(const Upload&) = delete;
 
@@ -41,7 +42,7 @@ class Upload {
   };
   /// Writes as much as goes within `turn`. `moved` gets the bytes that were written or read.
   Step advance(Connection& upstream, const Turn& turn, std::size_t& moved);
-  /// The rest is not sent: what was taken from the client's input for it counts as read. Gives back
+  /// The rest is not sent: what was taken from its source counts as read. Gives back
   /// all memory, for the close that may follow takes its time.
   void stop();
   bool finished() const { return finished_; }
@@ -51,7 +52,6 @@ class Upload {
   bool next_piece(Step& step, std::size_t& moved);
   bool next_streamed(Step& step, std::size_t& moved);
   bool next_chunk(Step& step, std::size_t& moved);
-  bool read_client(Step& step, std::size_t& moved);
   void compose(std::size_t most);
   bool next_loaded();
   void sent();
@@ -59,18 +59,16 @@ class Upload {
   void release_scratch();
 
   Site& site_;
-  ClientConnection& client_;
-  BodyReader& body_;
-  std::uint64_t& request_bytes_;
+  BodySource& body_;
   std::unique_ptr<SecretBuffer> scratch_;
   std::size_t scratch_used_ = 0;
-  std::string_view pending_;       ///< to be written; in scratch_, the client's input, or chunk_
-  std::size_t input_pending_ = 0;  ///< bytes of the client's input that pending_ covers
+  std::string_view
+      pending_;  ///< to be written; in scratch_, with the source of the body, or in chunk_
+  std::size_t body_pending_ = 0;  ///< bytes of pending_ that lie with the source of the body
   Buffer chunk_;
   std::string_view prefix_;
   const transforms::BodyView* loaded_ = nullptr;
   transforms::BodyCursor cursor_;
-  bool bulk_ = false;
   bool streaming_ = false, chunked_ = false, last_chunk_written_ = false, finished_ = false;
 };
 

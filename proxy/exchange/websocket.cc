@@ -31,7 +31,7 @@ Task<bool> RequestHandler::upgrade() {
     co_return keep;
   }
   Reply reply(fault_text());
-  Upload upload(site_, client_, body_, request_bytes_);
+  Upload upload(site_, body_);
   const Result<void> done = co_await exchange_heads(**upstream, upload, reply);
   if (done.has_error()) {
     upstream->reset();
@@ -88,7 +88,7 @@ Task<void> RequestHandler::relay_websocket(UpstreamPtr upstream, Reply& reply) {
   RelayEnd ended;
   const auto record = [this, &up, &down, &recorded, &ended] {
     if (std::exchange(recorded, true)) return;
-    request_bytes_ = up.bytes;
+    relayed_bytes_ = up.bytes;
     response_bytes_ = down.bytes;
     if (site_.log().enabled(Level::debug)) {
       site_.log().write(Level::debug, "websocket connection closed", {{"host", host_text_}});

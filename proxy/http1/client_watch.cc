@@ -31,7 +31,7 @@ Presence ClientWatch::poll() {
 }
 
 bool ClientWatch::has_whole_request() const {
-  return complete_ || (body_ != nullptr && body_->completes_with(client_.input().view()));
+  return complete_ || (body_ != nullptr && body_->look_ahead() == BodySource::Ahead::complete);
 }
 
 bool ClientWatch::abandoned() {

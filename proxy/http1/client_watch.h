@@ -1,6 +1,6 @@
 #pragma once
 
-#include "proxy/http1/body_reader.h"
+#include "proxy/http/body_source.h"
 #include "proxy/net/client_connection.h"
 
 namespace iron::proxy {
@@ -13,8 +13,8 @@ enum class Presence { present, half_closed, gone };
 /// half-closed").
 class ClientWatch final : public Abandonment {
  public:
-  /// Both outlive it. `body` reads the request's body: what is left of it may all have come.
-  ClientWatch(ClientConnection& client, const BodyReader& body) : client_(client), body_(&body) {}
+  /// Both outlive it. `body` is that of the request: what is left of it may all have come.
+  ClientWatch(ClientConnection& client, const BodySource& body) : client_(client), body_(&body) {}
   /// Of what is no request: complete or not from its beginning.
   ClientWatch(ClientConnection& client, bool complete) : client_(client), complete_(complete) {}
 
@@ -32,7 +32,7 @@ class ClientWatch final : public Abandonment {
   bool has_whole_request() const;
 
   ClientConnection& client_;
-  const BodyReader* body_ = nullptr;
+  const BodySource* body_ = nullptr;
   bool complete_ = false;
   Presence presence_ = Presence::present;
   SteadyTime half_close_deadline_ = SteadyTime::max();

@@ -51,6 +51,7 @@ class ClientConnection final : public LongSleep {
   tls::Stream& stream() { return connection_.stream(); }
   const tls::Stream& stream() const { return connection_.stream(); }
   Buffer& input() { return input_; }
+  const Buffer& input() const { return input_; }
   /// Room for the next read in input(), which is empty or not held.
   void take_input(std::size_t capacity) { input_ = buffers_.take(capacity); }
   Entry entry() const { return entry_; }
