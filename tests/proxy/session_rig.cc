@@ -113,6 +113,7 @@ SessionRig::SessionRig(policy::Config config, const Variables& variables)
   }
   services_ = std::make_unique<Services>(log_, environment_, resolver_, refusals_);
   services_->gate.set_limits(kMostClients, kMostClients);
+  services_->body_budget.set_limit(config.proxy.limits.body_budget_bytes);
   site_ = std::make_unique<Site>(*services_, make_snapshot(std::move(config)), 1, clock_);
 }
 

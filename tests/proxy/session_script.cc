@@ -75,7 +75,7 @@ std::string notation(const std::string& text) {
 /// The peers of a script, and what they do.
 class Play {
  public:
-  explicit Play(const Script& script) : script_(script), rig_(script.config) {
+  explicit Play(const Script& script) : script_(script), rig_(script.config, script.variables) {
     for (std::size_t i = 0; i < script.origins; ++i) {
       ScriptedPeer& made = rig_.add_origin(kOrigin, 80, script.link, script.origin_room);
       origins_.insert(origins_.begin(), &made);

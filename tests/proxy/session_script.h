@@ -75,6 +75,7 @@ struct Script {
   Link link = Link::local;  ///< of all connections
   int client_room = 0, origin_room = 0;
   policy::Config config = SessionRig::usual_config();
+  SessionRig::Variables variables = {};
 };
 
 /// A row of a table: what happens, and the lines_of() what comes of it.

@@ -72,6 +72,7 @@ set(session_tests
   session_model_test.cc
   session_rig.cc
   session_script.cc
+  session_secrets_test.cc
   session_test.cc
   session_time_test.cc
 )
