@@ -76,7 +76,7 @@ std::string notation(const std::string& text) {
 class Play {
  public:
   explicit Play(const Script& script) : script_(script), rig_(script.config, script.variables) {
-    for (std::size_t i = 0; i < script.origins; ++i) {
+    for (std::size_t i = 0; i < script.origins && !script.dials; ++i) {
       ScriptedPeer& made = rig_.add_origin(kOrigin, 80, script.link, script.origin_room);
       origins_.insert(origins_.begin(), &made);
     }
@@ -92,8 +92,9 @@ class Play {
   void step(const Step& step, std::size_t split) {
     if (step.kind == Kind::client_sends || step.kind == Kind::origin_sends) {
       ScriptedPeer& peer = step.kind == Kind::client_sends ? *client_ : *origins_.at(step.origin);
-      if (split > 0) send(peer, std::string_view(step.bytes).substr(0, split));
-      send(peer, std::string_view(step.bytes).substr(split));
+      const std::string bytes = replaced(step.bytes, "<P>", std::to_string(listener_.port()));
+      if (split > 0) send(peer, std::string_view(bytes).substr(0, split));
+      send(peer, std::string_view(bytes).substr(split));
       return;
     }
     act(step);
@@ -120,9 +121,11 @@ class Play {
  private:
   /// What goes over the loopback interface is there in a moment.
   void rest() {
-    if (script_.link == Link::local) return rig_.settle();
+    if (script_.link == Link::local && !script_.dials) return rig_.settle();
     int quiet = 0;
     rig_.settle_until([&] {
+      const int dialled = listener_.accept();
+      if (dialled >= 0) origins_.push_back(&rig_.adopt(dialled));
       bool in_flight = client_->in_flight();
       for (const ScriptedPeer* origin : origins_) in_flight |= origin->in_flight();
       return ++quiet > 5 && !in_flight;
@@ -177,6 +180,7 @@ class Play {
   }
 
   const Script& script_;
+  const Listener listener_;
   SessionRig rig_;
   ScriptedPeer* client_ = nullptr;
   std::vector<ScriptedPeer*> origins_;

@@ -61,7 +61,7 @@ struct Step {
   std::size_t origin = 0;  ///< 0: the one that is lent first
 };
 
-/// In `bytes` and in outcomes `|` stands for CRLF.
+/// In `bytes` and in outcomes `|` stands for CRLF, and `<P>` for a port that the system chose.
 Step client(std::string_view bytes);
 Step origin(std::string_view bytes, std::size_t which = 0);
 Step pass(std::chrono::nanoseconds time);
@@ -71,6 +71,7 @@ Step happens(Step::Kind kind, std::size_t origin = 0);
 struct Script {
   std::vector<Step> steps;
   std::size_t origins = 1;  ///< idle connections to kOrigin
+  bool dials = false;       ///< none; those that are dialled at 127.0.0.1:<P> are the origins
   Entry entry = Entry::http;
   Link link = Link::local;  ///< of all connections
   int client_room = 0, origin_room = 0;

@@ -66,6 +66,7 @@ endif()
 set(session_tests
   http_message.cc
   scripted_peer.cc
+  session_dial_test.cc
   session_faults_test.cc
   session_model.cc
   session_model_peers.cc
