@@ -4,6 +4,7 @@ import socket
 import threading
 
 from faultcase import WireTest, main, wait_until
+from harness.proxy import OWN_ADDRESS
 from traffic import Traffic
 
 
@@ -62,7 +63,7 @@ class Log(WireTest):
 
     @staticmethod
     def free_address():
-        with socket.create_server(("127.0.0.1", 0)) as free:
+        with socket.create_server((OWN_ADDRESS, 0)) as free:
             return free.getsockname()
 
     def test_stalled_reader_within_the_buffer(self):

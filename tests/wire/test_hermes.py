@@ -11,6 +11,7 @@ from harness import Proxy, Stopwatch, WireTest, main, read_text, wait_until
 from harness.case import KEY
 from harness.certificates import openssl
 from harness.peer import connect
+from harness.proxy import OWN_ADDRESS
 
 NONCE = "ab" * 32
 MANAGEMENT_KEY = "hermes-mgmt-" + "0123456789abcdef" * 2
@@ -260,9 +261,10 @@ class Hermes(WireTest):
         self.assert_fails("g2", config, f"proxy: tunnel: tunnel listen: listen tcp {config['proxy']['tunnel_listen']}: bind: address already in use")
 
     def test_stop_and_start_on_the_same_ports(self):
-        proxy = self.launch("g2")
         config = self.generation("g2")
-        config["proxy"]["tunnel_listen"] = "127.0.0.1:%d" % proxy.tunnel[1]
+        config["proxy"]["tunnel_listen"] = f"{OWN_ADDRESS}:0"
+        proxy = self.launch("g2", config)
+        config["proxy"]["tunnel_listen"] = f"{OWN_ADDRESS}:{proxy.tunnel[1]}"
         peer = self.sandbox(proxy, "tunnel")
         peer.request("GET", "/", self.tls_upstream.host("api.openai.com"), [("Authorization", TOKEN)])
         clock = Stopwatch()

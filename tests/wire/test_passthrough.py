@@ -13,9 +13,12 @@ ADDRESS = "127.44.0.1"  # a loopback address of this file's own: by name port 44
 UNSEEN = "the rule names hosts that proxy.passthrough relays unseen, where it has no effect"
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+def closed_port(case):
+    """A port that nobody listens at and, as long as the class runs, nobody else gets."""
+    held = socket.socket()
+    case.addClassCleanup(held.close)
+    held.bind(("127.0.0.1", 0))
+    return held.getsockname()[1]
 
 
 def echo(connection):
@@ -38,7 +41,7 @@ class PassThroughTest(WireTest):
             context.load_verify_locations(cls.certificates.path("origin.crt"))
             cls.mutual = Upstream(context)
             cls.addClassCleanup(cls.mutual.close)
-            cls.closed_port = free_port()
+            cls.closed_port = closed_port(cls)
         cls.ports = [cls.upstream.port, cls.tls_upstream.port, cls.mutual.port, cls.closed_port]
         config["proxy"]["passthrough"] = [{"host": "*.up.test", "ports": cls.ports}, {"cidr": "127.0.0.0/8", "ports": cls.ports}]
         return config

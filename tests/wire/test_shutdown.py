@@ -6,6 +6,7 @@ import threading
 
 from harness import Stopwatch, WireTest, main
 from harness.case import TOKEN
+from harness.proxy import OWN_ADDRESS
 from harness.upstream import answer
 from harness.waiting import DEADLINE
 
@@ -170,13 +171,12 @@ class Shutdown(WireTest):
         self.assertEqual(0, proxy.wait())
 
     def test_kill_leaves_nothing_in_the_way(self):
-        proxy = self.own_proxy()
+        proxy = self.own_proxy({"proxy": {"http_listen": f"{OWN_ADDRESS}:0"}})
         for _ in range(5):
             self.plain(proxy).request("GET", "/", self.upstream.host())
             proxy.process.kill()
             proxy.process.wait()
-            address = "127.0.0.1:%d" % proxy.http[1]
-            proxy = self.own_proxy({"proxy": {"http_listen": address}})
+            proxy = self.own_proxy({"proxy": {"http_listen": f"{OWN_ADDRESS}:{proxy.http[1]}"}})
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ STARTED = {
 # What of the caller's environment reaches the binary, besides what a test gives it.
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
 
+# A loopback address of this process alone: a port of it that was free is free for the next start too, whatever other tests bind.
+OWN_ADDRESS = "127.%d.%d.%d" % (64 + (os.getpid() >> 16) % 64, os.getpid() >> 8 & 255, os.getpid() & 255)
+
 
 class StartFailed(AssertionError):
     def __init__(self, code, text):
