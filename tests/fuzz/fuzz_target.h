@@ -6,26 +6,14 @@
 #include <string_view>
 #include <vector>
 
-/// Defines a fuzz target: `FUZZ_TARGET(name) { … }` gets the bytes as `input`. With libFuzzer each
-/// target is a program of its own, else all of them are in fuzz_corpora, which replays corpora
-/// (replay_main.cc).
-#ifdef IRON_FUZZ
-#define FUZZ_TARGET(name)                                                             \
-  namespace iron::fuzz {                                                              \
-  void name(std::string_view input);                                                  \
-  }                                                                                   \
-  extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) { \
-    iron::fuzz::name({reinterpret_cast<const char*>(data), size});                    \
-    return 0;                                                                         \
-  }                                                                                   \
-  void iron::fuzz::name(std::string_view input)
-#else
+/// Defines a fuzz target: `FUZZ_TARGET(name) { … }` gets the bytes as `input`. fuzz_corpora replays
+/// the corpora of all of them (replay_main.cc); for libFuzzer each is a program of its own
+/// (fuzz_main.cc).
 #define FUZZ_TARGET(name)            \
   namespace iron::fuzz {             \
   void name(std::string_view input); \
   }                                  \
   void iron::fuzz::name(std::string_view input)
-#endif
 
 /// Ends the process where a property does not hold; in every build type.
 #define FUZZ_CHECK(condition) \

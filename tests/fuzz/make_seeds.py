@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of the fuzz targets to tests/fuzz/corpus/<target>/seed-<name>.
+"""Writes the seeds of the fuzz targets to tests/fuzz/corpus/TARGET.pack, named seed-<name>.
 
 What the fuzzer found lies beside them and is not touched.
 """
@@ -8,21 +8,21 @@ import json
 import pathlib
 import ssl
 import struct
+import sys
 
-CORPUS = pathlib.Path(__file__).parent / "corpus"
+sys.dont_write_bytecode = True
+import seeds as corpora  # noqa: E402
+
 CRLF = b"\r\n"
 
 
 def write(target, seeds, random=False):
     """Seeds with random parts are written once."""
-    folder = CORPUS / target
-    folder.mkdir(parents=True, exist_ok=True)
-    if random and all((folder / f"seed-{name}").exists() for name in seeds):
+    entries = corpora.read(target)
+    wanted = {f"seed-{name}": content for name, content in seeds.items()}
+    if random and wanted.keys() <= {name for name, _ in entries}:
         return
-    for old in folder.glob("seed-*"):
-        old.unlink()
-    for name, content in seeds.items():
-        (folder / f"seed-{name}").write_bytes(content)
+    corpora.write(target, [*((name, content) for name, content in entries if not name.startswith("seed-")), *wanted.items()])
 
 
 def head(first, *fields, body=b""):

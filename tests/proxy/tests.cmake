@@ -59,7 +59,7 @@ if(proxy_tests)
   list(TRANSFORM proxy_tests PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/proxy/)
   # The request's path without I/O, as the benchmarks run it.
   list(APPEND proxy_tests ${CMAKE_SOURCE_DIR}/bench/policies.cc ${CMAKE_SOURCE_DIR}/bench/request_path.cc)
-  iron_unit_tests(proxy_tests SOURCES ${proxy_tests} LIBRARIES iron::proxy)
+  iron_unit_tests(proxy_tests SHARDS 2 SOURCES ${proxy_tests} LIBRARIES iron::proxy)
 endif()
 
 # Whole sessions between scripted peers.
@@ -78,4 +78,4 @@ set(session_tests
   session_time_test.cc
 )
 list(TRANSFORM session_tests PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/proxy/)
-iron_unit_tests(session_tests SOURCES ${session_tests} LIBRARIES iron::proxy)
+iron_unit_tests(session_tests SHARDS 2 SOURCES ${session_tests} LIBRARIES iron::proxy)

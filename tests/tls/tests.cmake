@@ -15,5 +15,5 @@ set(tls_tests
 )
 if(tls_tests)
   list(TRANSFORM tls_tests PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/tls/)
-  iron_unit_tests(tls_tests SOURCES ${tls_tests} LIBRARIES iron::tls)
+  iron_unit_tests(tls_tests SHARDS 2 SOURCES ${tls_tests} LIBRARIES iron::tls)
 endif()
