@@ -163,6 +163,7 @@ Result<void> Stream::start_client(const UpstreamContext& context,
 }
 
 IoResult Stream::handshake() {
+  drained_ = false;
   clear_errors();
   const int result = SSL_do_handshake(ssl_);
   if (result == 1) {
@@ -229,6 +230,7 @@ bool Stream::ended_inside_record() const {
 
 IoResult Stream::read(std::span<char> into) {
   if (read_failed_) return {Io::error};
+  drained_ = false;  // what came since the last look was told, and is not told again
   const IoResult result = ssl_ != nullptr ? read_tls(into) : read_plain(into);
   read_failed_ = result.status == Io::error;
   return result;

@@ -85,7 +85,7 @@ class Stream {
   /// A failure is final: every later read fails too, although the kernel reports a reset only once.
   IoResult read(std::span<char> into);
   IoResult write(std::span<const char> bytes);
-  /// The last look at the descriptor took all that was there.
+  /// The last read() or handshake() looked at the descriptor, and took all that was there.
   bool drained() const { return drained_; }
   /// Bytes may be there that waiting on the descriptor would not announce.
   bool has_pending() const;

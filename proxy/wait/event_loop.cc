@@ -94,7 +94,7 @@ bool EventLoop::turn(std::chrono::nanoseconds limit) {
       loop.end_turn();
     }
   } const rest{*this, passed};
-  if (due) tick();
+  if (due) tick(passed);
   // What throws leaves those behind it for the next turn, although they are announced no more.
   mail_left_ = mail_left_ || happened;
   while (mail_left_ && mailbox_.deliver_next()) {
@@ -153,12 +153,15 @@ void EventLoop::wake_all() {
 void EventLoop::see_to(SteadyTime when, std::chrono::nanoseconds grain) {
   if (when >= next_tick_) return;
   const SteadyTime now = this->now();
-  next_tick_ = std::clamp<SteadyTime>(when, now + grain, now + kLongestTick);
+  // Whoever is due before the next one must not put that off for the others.
+  next_tick_ = std::min(next_tick_, std::clamp<SteadyTime>(when, now + grain, now + kLongestTick));
 }
 
-void EventLoop::tick() {
+void EventLoop::tick(IntrusiveList<Pause>& passed) {
   next_tick_ = SteadyTime::max();
   const SteadyTime now = this->now();
+  expire_overdue(ready_, now);
+  expire_overdue(passed, now);
   const SteadyTime alarm = due_alarms(now);
   const SteadyTime pause = due_pauses(now);
   if (alarm != SteadyTime::max()) see_to(alarm, kAlarmGrain);
@@ -184,6 +187,16 @@ SteadyTime EventLoop::due_pauses(SteadyTime now) {
     pause = following;
   }
   return earliest;
+}
+
+/// Who is about to go on may find that what it waited for has come. Some are about to go on at each
+/// look: a peer that sends a byte now and then has no more time than one that sends none.
+void EventLoop::expire_overdue(IntrusiveList<Pause>& awake, SteadyTime now) {
+  for (Pause* pause = awake.front(); pause != nullptr; pause = awake.after(*pause)) {
+    if (pause->deadline_ == SteadyTime::max() || pause->deadline_ + kLongestTick > now) continue;
+    pause->expired_ = true;
+    pause->deadline_ = SteadyTime::max();
+  }
 }
 
 SteadyTime EventLoop::due_alarms(SteadyTime now) {

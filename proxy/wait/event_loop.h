@@ -84,7 +84,8 @@ class EventLoop {
   std::chrono::nanoseconds patience(std::chrono::nanoseconds limit) const;
   void wake_all();
   void see_to(SteadyTime when, std::chrono::nanoseconds grain);
-  void tick();
+  void tick(IntrusiveList<Pause>& passed);
+  static void expire_overdue(IntrusiveList<Pause>& awake, SteadyTime now);
   void settle();
   void end_turn();
   SteadyTime due_pauses(SteadyTime now);

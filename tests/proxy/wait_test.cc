@@ -161,6 +161,60 @@ TEST_F(WaitTest, ADeadlineThatPassesWhileItsSleeperIsToGoOnIsSeenInTheNextSleep)
   EXPECT_EQ(trail_, (Trail{"woke", "expired"}));
 }
 
+TEST_F(WaitTest, DeadlinesThatAreDueAtOnceDoNotPutOffThoseOfOthers) {
+  Pause busy(loop_), other(loop_);
+  other.set_timeout(20ms);
+  spawn(sleep(other, "other"));
+  for (int i = 0; i < 8; ++i) {
+    busy.set_timeout(1ms);
+    advance(5ms);
+  }
+  EXPECT_EQ(trail_, Trail{"other expired"});
+  other.wake();
+  settle();
+}
+
+struct BusyCase {
+  const char* what;
+  bool passes_turn, sets_deadline_again;
+};
+
+TEST_F(WaitTest, ADeadlineExpiresAlthoughItsSleeperIsReadyInEveryTurn) {
+  const BusyCase cases[] = {
+      {"something happens for it", false, false},
+      {"it gives its turn away", true, false},
+      {"it gives its turn away and sets the same deadline", true, true},
+  };
+  for (const BusyCase& row : cases) {
+    SCOPED_TRACE(row.what);
+    Pause pause(loop_);
+    const SteadyTime deadline = loop_.now() + 20ms;
+    pause.set_deadline(deadline);
+    bool stop = false, ended = false;
+    spawn([](Pause& own, SteadyTime when, const BusyCase& way, const bool& give_up,
+             bool& done) -> Task<void> {
+      while (!own.expired() && !give_up) {
+        if (way.sets_deadline_again) own.set_deadline(when);
+        if (way.passes_turn) {
+          co_await own.pass_turn();
+        } else {
+          co_await own;
+        }
+      }
+      done = own.expired();
+    }(pause, deadline, row, stop, ended));
+    for (int i = 0; i < 100 && !ended; ++i) {
+      if (!row.passes_turn) pause.wake();
+      clock_.advance(5ms);
+      loop_.turn();
+    }
+    EXPECT_TRUE(ended);
+    stop = true;
+    pause.wake();
+    settle();
+  }
+}
+
 TEST_F(WaitTest, WhoGivesItsTurnAwayGoesOnBehindOneMoreLookAtTheOthers) {
   Pause one(loop_), two(loop_);
   spawn([](Pause& own, Trail& trail) -> Task<void> {

@@ -54,6 +54,20 @@ TEST(PlainStream, EarlyBytesComeFirst) {
   EXPECT_FALSE(pair.near.has_pending());
 }
 
+TEST(PlainStream, IsDrainedByAReadThatFindsLessThanItHasRoomFor) {
+  PlainPair pair;
+  std::array<char, 4> room{};
+  write_everything(*pair.far, "12345678abc");
+  await_readable(pair.near.descriptor());
+  for (const bool drained : {false, false, true}) {
+    EXPECT_EQ(pair.near.read(room).status, Io::ok);
+    EXPECT_EQ(pair.near.drained(), drained);
+  }
+  pair.near.unread("given back");
+  EXPECT_EQ(pair.near.read(room).status, Io::ok);
+  EXPECT_FALSE(pair.near.drained()) << "nobody has looked since";
+}
+
 TEST(PlainStream, BytesCanBeGivenBackAfterSomeWereRead) {
   PlainPair pair;
   pair.near.unread("abcdef");
@@ -215,6 +229,21 @@ TEST_F(TlsStream, BytesThatWaitInsideAreAnnounced) {
   EXPECT_TRUE(client_->has_pending());
   EXPECT_EQ(read_exactly(*client_, 14), " recordanother");
   EXPECT_FALSE(client_->has_pending());
+}
+
+TEST_F(TlsStream, IsNotDrainedByReadingWhatWaitedInside) {
+  start();
+  shake_ok();
+  write_everything(*server_, "one record");
+  write_everything(*server_, "another");
+  EXPECT_EQ(read_exactly(*client_, 10), "one record");
+  EXPECT_TRUE(client_->drained());
+  write_everything(*server_, "a third");  // the loop is told of it once
+  await_readable(client_->descriptor());
+  EXPECT_EQ(read_exactly(*client_, 7), "another");
+  EXPECT_FALSE(client_->drained()) << "nobody has looked since";
+  EXPECT_EQ(read_exactly(*client_, 7), "a third");
+  EXPECT_TRUE(client_->drained());
 }
 
 TEST_F(TlsStream, GoesOnAfterItsBuffersWereGivenBack) {
