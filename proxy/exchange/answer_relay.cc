@@ -1,33 +1,17 @@
 #include "proxy/exchange/answer_relay.h"
 
-#include <algorithm>
-#include <charconv>
-#include <optional>
+#include <utility>
 
-#include "proxy/exchange/site.h"
-#include "tls/error_text.h"
+#include "proxy/wait/buffers.h"
 
 namespace iron::proxy {
 namespace {
 
-/// Body bytes that ride in the head's write; more than that goes straight from the upstream's
-/// buffer.
-constexpr std::size_t kRidingBytes = BufferPool::kSmall;
-/// Size line, line ends and the last chunk.
-constexpr std::size_t kChunkFraming = 32;
-/// Above this, record plaintext is no longer wiped one by one: the wipe costs 6 to 10 % of a bulk
-/// transfer, and each record overwrites the last. The block itself is wiped when it goes back.
-constexpr std::size_t kBulkBytes = 256 * 1024;
 /// How much of a filtered body is composed before it leaves.
 constexpr std::size_t kFilteredBytes = BufferPool::kLarge;
 /// So long an answer that may have to be cut waits for its body: most are complete by then, and can
 /// still become a 502.
 constexpr auto kWithhold = std::chrono::milliseconds(5);
-
-void append_chunk_size(std::string& out, std::size_t size) {
-  char digits[16];
-  out.append(digits, std::to_chars(digits, digits + sizeof digits, size, 16).ptr).append("\r\n");
-}
 
 bool is_type(std::string_view value, std::string_view type) {
   if (!iequals(value.substr(0, type.size()), type)) return false;
@@ -43,169 +27,104 @@ bool may_be_silent(const Headers& headers) {
          (is_type(type->value, "text/event-stream") || is_type(type->value, "application/grpc"));
 }
 
-/// How the body is delimited towards the client (RFC 9112 section 6), and whether the connection
-/// can go on.
-void AnswerRelay::plan(const BodyFraming& framing) {
-  const Response& response = state_.response;
-  const bool http11 = terms_.minor_version == 1;
-  drop_length_ = terms_.scrub != nullptr && terms_.scrub->reframes();
-  switch (drop_length_ ? BodyFraming::Kind::until_close : framing.kind) {
-    case BodyFraming::Kind::none:
-      drop_length_ = response.status == 204;
-      // HEAD and 304 keep what they announce, of a chunked answer too.
-      if (response.headers.find("Transfer-Encoding") != nullptr && !drop_length_ && http11) {
-        framing_ = ClientFraming::chunked;
-      }
-      break;
-    case BodyFraming::Kind::length:
-      framing_ = ClientFraming::length;
-      break;
-    case BodyFraming::Kind::chunked:
-    case BodyFraming::Kind::until_close:
-      framing_ = http11 ? ClientFraming::chunked : ClientFraming::close;
-      chunking_ = http11;
-      if (!http11) terms_.keep_alive = false;
-      break;
-  }
-  body_ = BodyReader(framing, ChunkLines::of_origin);
-  keep_trailers_ = terms_.te_trailers && chunking_ && framing.kind == BodyFraming::Kind::chunked;
-  if (keep_trailers_) body_.keep_trailers();
-  upstream_reusable_ = framing.kind != BodyFraming::Kind::until_close &&
-                       read_connection(response.headers).persistent(response.minor_version);
-  client_reusable_ = terms_.keep_alive;
-}
-
-void AnswerRelay::write_head() {
-  strip_response(state_.response.headers, keep_trailers_);
-  ResponseHeadOptions options;
-  options.client_minor = terms_.minor_version;
-  options.framing = framing_;
-  options.drop_length = drop_length_;
-  options.close = !terms_.keep_alive && terms_.minor_version == 1;
-  options.keep_alive_10 = terms_.keep_alive && terms_.minor_version == 0;
-  write_response_head(state_.response, options, out_);
-  reply_.input.consume(reply_.head_size);
-}
-
-AnswerRelay::AnswerRelay(Site& site,
-                         ClientConnection& client,
-                         UpstreamConnection& upstream,
-                         RequestState& state,
-                         Reply& reply,
-                         const BodyFraming& framing,
-                         const Terms& terms)
-    : site_(site),
-      client_(client),
-      upstream_(upstream),
-      state_(state),
-      reply_(reply),
-      terms_(terms),
-      out_(state.answer_head) {
-  plan(framing);
-  write_head();
-  const bool may_cut = terms_.scrub != nullptr && terms_.scrub->may_cut();
-  if (may_cut) withhold_until_ = site_.loop().now() + kWithhold;
-}
-
-AnswerRelay::~AnswerRelay() = default;
-
-void AnswerRelay::end_bulk() {
-  if (std::exchange(bulk_, false)) upstream_.connection.stream().set_bulk(false);
+AnswerRelay::AnswerRelay(BodySource& source,
+                         BodySink& sink,
+                         AnswerFilter* filter,
+                         const EventLoop& loop)
+    : source_(source), sink_(sink), filter_(filter), loop_(loop) {
+  if (sink_.wants_trailers()) source_.keep_trailers();
+  if (filter_ != nullptr && filter_->may_cut()) withhold_until_ = loop_.now() + kWithhold;
 }
 
 AnswerRelay::Step AnswerRelay::advance(std::size_t& moved) {
-  Buffer& input = reply_.input;
-  if (!std::exchange(gathered_, true)) {
-    const bool good = terms_.scrub == nullptr ? gather() : gather_filtered();
-    if (!good) return refused_ ? Step::failed : fail_with("invalid byte in chunk length");
-    if (finished() && !std::exchange(told_ready_, true)) return Step::last_bytes_ready;
-  }
   const SteadyTime begins = withheld_until();
-  if (begins == SteadyTime::max() || site_.loop().now() >= begins) {
-    begun_ = true;
-    const Step written = write_step(moved);
-    if (written != Step::moved) return written;
-    if (finished()) return Step::complete;
-    if (!input.empty()) {
-      gathered_ = false;
-      return Step::moved;
-    }
+  const bool withheld = begins != SteadyTime::max() && loop_.now() < begins;
+  // What came with the head leaves in its write; more is asked for when there is nothing to write.
+  const bool worth_it = withheld || source_.buffered() || source_.done() || !sink_.has_pending();
+  if (!finished_ && !pulled_ && worth_it) {
+    Step step = Step::moved;
+    const bool pulled = pull(withheld, moved, step);
+    if (step == Step::failed) return step;
+    if (finished_ && !std::exchange(told_ready_, true)) return Step::last_bytes_ready;
+    if (!pulled && !sink_.has_pending()) return Step::blocked_upstream;
+    if (withheld) return pulled ? Step::moved : Step::blocked_upstream;
+    pulled_ = true;
   }
-  settle_in_bulk();
-  const Step read = read_step(moved);
-  if (read == Step::moved) gathered_ = false;
-  return read;
+  return write(moved);
 }
 
-/// Takes what the buffer holds out of its framing. False when the framing is broken.
-bool AnswerRelay::gather() {
-  Buffer& input = reply_.input;
-  const bool rides = chunking_ || (!out_.empty() && input.size() <= kRidingBytes);
-  if (!rides && !input.empty() && !body_.done()) {
-    const BodyReader::Piece piece = body_.next(input.view());
-    straight_ = piece.data;
-    straight_consumed_ = piece.consumed;
-    bytes_ += piece.data.size();
-    return !piece.fault;
-  }
-  while (!input.empty() && !body_.done()) {
-    const BodyReader::Piece piece = body_.next(input.view());
-    if (piece.fault) return false;
-    if (!piece.data.empty()) {
-      make_room(out_, piece.data.size() + kChunkFraming);
-      if (chunking_) append_chunk_size(out_, piece.data.size());
-      out_.append(piece.data);
-      if (chunking_) out_.append("\r\n");
-      bytes_ += piece.data.size();
+/// Takes what is here. False: nothing was; or `step` says that it failed.
+bool AnswerRelay::pull(bool withheld, std::size_t& moved, Step& step) {
+  bool any = false;
+  while (!held_) {
+    BodySource::Step read = BodySource::Step::bytes;
+    if (piece_size_ == 0) {
+      // What is composed does not wait for more.
+      const bool asks = withheld || !sink_.has_pending();
+      read = source_.read(piece_, asks ? BodySource::From::peer : BodySource::From::here);
+      moved += source_.take_arrived();
     }
-    input.consume(piece.consumed);
+    if (read == BodySource::Step::blocked) break;
+    if (read == BodySource::Step::lost || read == BodySource::Step::broken) {
+      step = fail_with(source_.problem());
+      return false;
+    }
+    any = true;
+    if (read == BodySource::Step::bytes) {
+      if (piece_size_ == 0) piece_size_ = piece_.size();
+      if (!accept()) {
+        step = Step::failed;
+        return false;
+      }
+    }
+    if (source_.done() && (held_ || piece_size_ == 0)) {
+      if (!finish()) step = Step::failed;
+      break;
+    }
+    if (sink_.composed() >= kFilteredBytes) break;
   }
-  if (body_.done() && chunking_ && !std::exchange(last_chunk_written_, true)) {
-    make_room(out_, body_.trailers().size() + kChunkFraming);
-    out_.append("0\r\n").append(body_.trailers()).append("\r\n");
-  }
+  return any;
+}
+
+/// Gives the piece on. False: the filter refuses it.
+bool AnswerRelay::accept() {
+  if (filter_ != nullptr) return filter_piece();
+  bytes_ += piece_size_;
+  held_ = sink_.take(piece_) == BodySink::Taken::held;
+  if (!held_) source_.consume(std::exchange(piece_size_, 0));
   return true;
 }
 
-/// gather() for a body that must be searched.
-bool AnswerRelay::gather_filtered() {
-  if (!filter_pieces()) return false;
-  AnswerScrub& scrub = *terms_.scrub;
-  const bool last = finished() && !std::exchange(last_chunk_written_, true);
-  if (last) {
-    const Result<void> ended = scrub.end(filtered_);
-    if (ended.has_error()) return refuse(ended.error());
+bool AnswerRelay::filter_piece() {
+  bool taken = false;
+  while (!taken && filtered_.size() < kFilteredBytes) {
+    const Result<bool> all = filter_->body(piece_, filtered_);
+    if (all.has_error()) return refuse(all.error());
+    taken = *all;
   }
-  if (!filtered_.empty()) {
-    make_room(out_, filtered_.size() + kChunkFraming);
-    if (chunking_) append_chunk_size(out_, filtered_.size());
-    out_.append(filtered_);
-    if (chunking_) out_.append("\r\n");
-    bytes_ += filtered_.size();
-    filtered_.clear();
-  }
-  if (last && chunking_) {
-    make_room(out_, 2 * body_.trailers().size() + kChunkFraming);
-    out_.append("0\r\n");
-    const Result<void> trailers = scrub.trailers(body_.trailers(), out_);
-    if (trailers.has_error()) return refuse(trailers.error());
-    out_.append("\r\n");
-  }
+  if (taken) source_.consume(std::exchange(piece_size_, 0));
+  bytes_ += filtered_.size();
+  if (!filtered_.empty()) sink_.copy(filtered_);
+  filtered_.clear();
   return true;
 }
 
-/// Fills filtered_ from the buffer.
-bool AnswerRelay::filter_pieces() {
-  Buffer& input = reply_.input;
-  while (filtered_.size() < kFilteredBytes && !input.empty() && !finished()) {
-    if (!piece_) piece_ = body_.next(input.view());
-    if (piece_->fault) return false;
-    const Result<bool> taken = terms_.scrub->body(piece_->data, filtered_);
-    if (taken.has_error()) return refuse(taken.error());
-    if (!*taken) continue;
-    input.consume(piece_->consumed);
-    piece_.reset();
+/// The source has nothing more. False: the filter refuses the end.
+bool AnswerRelay::finish() {
+  finished_ = true;
+  if (filter_ == nullptr) {
+    sink_.end(source_.trailers());
+    return true;
   }
+  const Result<void> ended = filter_->end(filtered_);
+  if (ended.has_error()) return refuse(ended.error());
+  bytes_ += filtered_.size();
+  if (!filtered_.empty()) sink_.copy(filtered_);
+  filtered_.clear();
+  std::string trailers;
+  const Result<void> clean = filter_->trailers(source_.trailers(), trailers);
+  if (clean.has_error()) return refuse(clean.error());
+  sink_.end(trailers);
   return true;
 }
 
@@ -215,100 +134,35 @@ bool AnswerRelay::refuse(const Error& why) {
   return false;
 }
 
-/// An answer that may still have to be cut waits to begin. Not a matter of what time it is now:
-/// who asks this for how long to sleep must be woken.
 SteadyTime AnswerRelay::withheld_until() const {
-  const bool waits = !begun_ && !finished() && out_.size() < kFilteredBytes;
+  const bool waits = !begun_ && !finished_ && sink_.composed() < kFilteredBytes;
   return waits ? withhold_until_ : SteadyTime::max();
 }
 
-AnswerRelay::Step AnswerRelay::write_step(std::size_t& moved) {
-  while (has_pending()) {
-    const bool composed = out_sent_ < out_.size();
-    const std::string_view bytes = composed ? std::string_view(out_).substr(out_sent_) : straight_;
-    const IoResult result = client_.connection().write(bytes);
-    if (result.status == Io::want_write || result.status == Io::want_read) {
+AnswerRelay::Step AnswerRelay::write(std::size_t& moved) {
+  begun_ = true;
+  switch (sink_.write(moved)) {
+    case BodySink::Step::blocked:
       return Step::blocked_client;
-    }
-    if (result.status != Io::ok) {
+    case BodySink::Step::lost:
       client_lost_ = true;
       return fail_with("write: broken pipe");
-    }
-    moved += result.size;
-    if (!composed) {
-      straight_.remove_prefix(result.size);
-      continue;
-    }
-    out_sent_ += result.size;
-    if (out_sent_ < out_.size()) continue;
-    if (terms_.sensitive) wipe({out_.data(), out_.size()});
-    out_.clear();
-    out_sent_ = 0;
+    case BodySink::Step::written:
+      break;
   }
-  reply_.input.consume(std::exchange(straight_consumed_, 0));
-  return Step::moved;
-}
-
-/// A body that turns out large gets a large block, and record plaintext is wiped at its end only.
-void AnswerRelay::settle_in_bulk() {
-  Buffer& input = reply_.input;
-  if (!bulk_ && bytes_ > kBulkBytes) {
-    bulk_ = upstream_.connection.stream().set_bulk(true);
-  }
-  if (input.empty() && input.capacity() < BufferPool::kLarge && bytes_ >= BufferPool::kSmall) {
-    input.release();  // the next read takes a large block
-  }
+  if (std::exchange(held_, false)) source_.consume(std::exchange(piece_size_, 0));
+  pulled_ = false;
+  return finished_ ? Step::complete : Step::moved;
 }
 
 AnswerRelay::Step AnswerRelay::fail_with(std::string_view problem) {
   problem_ = problem;
-  upstream_reusable_ = client_reusable_ = false;
-  if (!begun_) {
-    wipe({out_.data(), out_.size()});
-    out_.clear();
-    out_sent_ = 0;
-    return Step::failed;
+  if (begun_) {
+    sink_.cut();
+  } else {
+    sink_.forget();
   }
-  // What the client has must not look whole where only the end of the connection says so.
-  if (framing_ == ClientFraming::close) client_.stream().reset_on_close();
-  client_.stream().abandon();
   return Step::failed;
-}
-
-void AnswerRelay::cut(std::string_view problem) { fail_with(problem); }
-
-/// Gathers what the upstream has sent: several records leave in one write.
-AnswerRelay::Step AnswerRelay::read_step(std::size_t& moved) {
-  Buffer& input = reply_.input;
-  if (!upstream_.connection.maybe_readable()) {
-    if (input.held() && input.empty()) input.release();  // the wait may be long
-    upstream_.connection.arm_read();
-    return Step::blocked_upstream;
-  }
-  if (!input.held()) {
-    input = site_.buffers().take(bytes_ >= BufferPool::kSmall ? BufferPool::kLarge
-                                                              : BufferPool::kSmall);
-    if (terms_.sensitive) input.set_sensitive();
-  }
-  input.compact();
-  const std::size_t before = input.size();
-  while (!input.space().empty()) {
-    const IoResult got = upstream_.connection.read(input.space());
-    if (got.status == Io::ok) {
-      input.fill(got.size);
-      continue;
-    }
-    if (input.size() > before) break;  // an end is seen again at the next read
-    if (got.status == Io::eof && body_.finish_at_eof()) return Step::moved;
-    if (got.status == Io::eof) return fail_with("unexpected EOF");
-    if (got.status == Io::error) {
-      const std::optional<int> alert = upstream_.connection.stream().alert();
-      return fail_with(alert ? tls::remote_alert_text(*alert) : "read: connection reset by peer");
-    }
-    break;
-  }
-  moved += input.size() - before;
-  return input.size() > before ? Step::moved : Step::blocked_upstream;
 }
 
 }  // namespace iron::proxy

@@ -10,15 +10,14 @@
 #include "policy/http_message.h"
 #include "policy/result.h"
 #include "proxy/exchange/content_decoder.h"
-#include "proxy/http1/head_parser.h"
+#include "proxy/http/answer_filter.h"
 #include "transforms/pipeline.h"
 #include "transforms/scrub/scrub.h"
 
 namespace iron::proxy {
 
-/// Keeps real values out of the answers to one request (docs/secrets.md, "Answers"). Errors say why
-/// an answer must be cut; before any of it was sent, it becomes a 502.
-class AnswerScrub {
+/// Keeps real values out of the answers to one request (docs/secrets.md, "Answers").
+class AnswerScrub final : public AnswerFilter {
  public:
   /// Null where no entry with `scrub_responses` has a rule for the request's host. To be asked when
   /// the transforms are done with the request.
@@ -28,21 +27,13 @@ class AnswerScrub {
   /// Asks for an answer that can be searched: whole, and without content coding.
   static void prepare_request(Headers& headers);
 
-  /// Reason and fields of an interim, final or switching answer.
-  Result<void> head(Response& response);
-  /// The final answer: its head, and how its body is to be read.
-  Result<void> begin(Response& response, const BodyFraming& framing);
-  /// The body leaves with another length than it came with.
-  bool reframes() const { return reframes_; }
-  /// What is in the answer may still cut it.
-  bool may_cut() const { return set_.blocks(); }
-
-  /// Takes body bytes from the front of `data` and appends what may leave. True: all of them were
-  /// taken.
-  Result<bool> body(std::string_view& data, std::string& out);
-  Result<void> end(std::string& out);
-  /// `Name: value\r\n` lines.
-  Result<void> trailers(std::string_view lines, std::string& out);
+  Result<void> head(Response& response) override;
+  Result<void> begin(Response& response, const BodyFraming& framing) override;
+  bool reframes() const override { return reframes_; }
+  bool may_cut() const override { return set_.blocks(); }
+  Result<bool> body(std::string_view& data, std::string& out) override;
+  Result<void> end(std::string& out) override;
+  Result<void> trailers(std::string_view lines, std::string& out) override;
 
  private:
   AnswerScrub() = default;

@@ -2,6 +2,7 @@
 
 #include "policy/result.h"
 #include "proxy/exchange/answer_relay.h"
+#include "proxy/exchange/round_trip.h"
 #include "proxy/exchange/upload.h"
 #include "proxy/http1/client_watch.h"
 #include "proxy/net/silence.h"

@@ -6,6 +6,7 @@
 #include "proxy/exchange/request_handler.h"
 #include "proxy/exchange/site.h"
 #include "proxy/http/connection_login.h"
+#include "proxy/http1/http1_answer.h"
 
 namespace iron::proxy {
 namespace {
@@ -90,7 +91,7 @@ Task<Result<void>> RequestHandler::exchange_heads(UpstreamConnection& upstream,
   rules.relay_interim = exchange().request.minor_version == 1;
   rules.relay_continue = !continue_sent_;
   rules.sensitive = sensitive();
-  rules.scrub = scrub_.get();
+  rules.filter = filter_.get();
   RoundTrip trip(site_, watch_, upstream, upload, state_->response, reply, rules);
   Result<void> done = co_await trip.run();
   pause().clear_deadline();
@@ -191,8 +192,8 @@ std::string RequestHandler::judge_answer(const ResponseChecks& checks) {
   Response& response = state_->response;
   if (!checks.error.empty()) return checks.error;
   if (response.status == 101) return "unexpected 101 Switching Protocols";
-  if (scrub_ != nullptr) {
-    const Result<void> clean = scrub_->begin(response, checks.framing);
+  if (filter_ != nullptr) {
+    const Result<void> clean = filter_->begin(response, checks.framing);
     if (clean.has_error()) return clean.error().text;
   }
   exchange().response = &response;
@@ -213,7 +214,7 @@ Task<bool> RequestHandler::deliver(UpstreamPtr upstream, Upload& upload, Reply& 
     const bool keep = co_await answer_failure(fail(std::move(refused)));
     co_return keep;
   }
-  AnswerRelay::Terms terms;
+  Http1Answer::Terms terms;
   terms.minor_version = exchange().request.minor_version;
   // Only an answer that is here in full is known to leave a part of the body unread.
   const auto answer_is_whole = [&] {
@@ -223,11 +224,18 @@ Task<bool> RequestHandler::deliver(UpstreamPtr upstream, Upload& upload, Reply& 
   terms.keep_alive = !wants_close() && !(body_will_be_dropped() && answer_is_whole());
   terms.te_trailers = hop_by_hop_.te_trailers;
   terms.sensitive = sensitive();
-  terms.scrub = scrub_.get();
+  const bool upstream_persists =
+      checks.framing.kind != BodyFraming::Kind::until_close &&
+      read_connection(state_->response.headers).persistent(state_->response.minor_version);
+  Http1Answer answer(client_.connection(), state_->answer_head, terms);
+  answer.begin(state_->response, checks.framing, filter_ != nullptr && filter_->reframes());
+  reply.input.consume(reply.head_size);
+  Http1Body source({upstream->connection, reply.input, site_.buffers(), sensitive()},
+                   checks.framing, ChunkLines::of_origin);
   const policy::Limits& limits = config().proxy.limits;
   const bool patient =
       may_be_silent(state_->response.headers) || may_be_silent(exchange().request.headers);
-  AnswerRelay relay(site_, client_, *upstream, *state_, reply, checks.framing, terms);
+  AnswerRelay relay(source, answer, filter_.get(), site_.loop());
   Delivery delivery(site_, watch_, *upstream, upload, relay, reply,
                     Silence(limits.stall_timeout, patient ? kNoLimit : limits.quiet_timeout));
   Delivery::State state = co_await delivery.run();
@@ -241,7 +249,7 @@ Task<bool> RequestHandler::deliver(UpstreamPtr upstream, Upload& upload, Reply& 
   }
   pause().clear_deadline();
   upload.stop();
-  relay.end_bulk();
+  source.end_bulk();
   if (state == Delivery::State::failed) {
     upstream.reset();
     reply.input.release();
@@ -252,13 +260,12 @@ Task<bool> RequestHandler::deliver(UpstreamPtr upstream, Upload& upload, Reply& 
     record_cut(relay, delivery, recorded);
     co_return false;
   }
-  const bool pooled = relay.upstream_reusable() && reply.upload_done;
+  const bool pooled = upstream_persists && reply.input.empty() && reply.upload_done;
   if (pooled) release(std::move(upstream));
   upstream.reset();
   reply.input.release();
-  if (body_.done() && relay.client_reusable()) co_return true;
-  const bool keep =
-      co_await finish_request_body(!relay.client_reusable() || body_will_be_dropped());
+  if (body_.done() && answer.reusable()) co_return true;
+  const bool keep = co_await finish_request_body(!answer.reusable() || body_will_be_dropped());
   co_return keep;
 }
 

@@ -149,7 +149,7 @@ std::uint64_t RequestHandler::record_id() {
 void RequestHandler::write_record(Action action, int status, std::string_view error) {
   const Ending ending{action, status, error,
                       std::chrono::nanoseconds(site_.loop().now() - began_).count(), record_id()};
-  const Transfer transfer{relayed_bytes_.value_or(body_.size()), response_bytes_,
+  const Transfer transfer{relayed_bytes_.value_or(body_.size() - left_out_), response_bytes_,
                           state_->upstream_address, upstream_ns_};
   site_.recorder().request(client_.arrival(), ending, transfer, host_text_, exchange());
 }

@@ -27,7 +27,9 @@ RequestHandler::RequestHandler(Site& site,
       head_(std::move(head)),
       snapshot_(site_.snapshot()),
       framing_(checks.framing),
-      body_(client, checks.framing),
+      body_({client.connection(), client.input(), client.buffers()},
+            checks.framing,
+            ChunkLines::of_client),
       watch_(client, body_),
       body_share_(site_.services().body_budget),
       host_text_(checks.host != nullptr ? checks.host->value : std::string_view()),
@@ -162,8 +164,8 @@ Task<bool> RequestHandler::run_policy() {
     co_return keep;
   }
   secret_sent_ = exchange().holds_secret();
-  if (snapshot_->pipeline->scrubs()) scrub_ = AnswerScrub::of(*snapshot_->pipeline, exchange());
-  if (scrub_ != nullptr) {
+  if (snapshot_->pipeline->scrubs()) filter_ = AnswerScrub::of(*snapshot_->pipeline, exchange());
+  if (filter_ != nullptr) {
     if (iequals(exchange().request.method, "TRACE")) {
       const bool keep = co_await refuse_trace();
       co_return keep;
@@ -240,6 +242,7 @@ Task<Result<void>> RequestHandler::load_body(transforms::BodyNeed need) {
                           : fail("unexpected EOF", Fault::client_gone);
       continue;
     }
+    left_out_ = bytes.size();
     if (loaded_body_.size() + bytes.size() > most) {
       co_return fail(std::string(kBodyTooLarge), Fault::body_too_large);
     }
@@ -252,6 +255,7 @@ Task<Result<void>> RequestHandler::load_body(transforms::BodyNeed need) {
       }
       loaded_body_.grow(size);
     }
+    left_out_ = 0;
     loaded_body_.append(bytes);
     body_.consume(bytes.size());
   }

@@ -52,7 +52,7 @@ class RequestHandler {
   Task<BodySource::Step> next_of_body(std::string_view& bytes, policy::Duration patience);
   Task<bool> send_continue();
   /// The answer may show a key.
-  bool sensitive() const { return secret_sent_ || scrub_ != nullptr; }
+  bool sensitive() const { return secret_sent_ || filter_ != nullptr; }
   void fill_target();
 
   // own_answers.cc
@@ -109,9 +109,10 @@ class RequestHandler {
   bool expects_continue_ = false;
   bool continue_sent_ = false;
   bool secret_sent_ = false;
-  std::unique_ptr<AnswerScrub> scrub_;  ///< null: answers pass as they are
+  std::unique_ptr<AnswerFilter> filter_;  ///< null: answers pass as they are
   SteadyTime began_;
   std::optional<std::uint64_t> relayed_bytes_;  ///< by the client behind its request
+  std::uint64_t left_out_ = 0;  ///< bytes of the body that were read and found to be too many
   std::uint64_t response_bytes_ = 0;
   std::uint64_t record_id_ = 0;  ///< 0: not taken yet
   std::optional<std::int64_t> upstream_ns_;

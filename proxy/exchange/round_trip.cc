@@ -142,8 +142,8 @@ Task<RoundTrip::Step> RoundTrip::relay_interim() {
     co_return fail_with("too many interim responses");
   }
   if (rules_.relay_interim && (response_.status != 100 || rules_.relay_continue)) {
-    if (rules_.scrub != nullptr) {
-      const Result<void> clean = rules_.scrub->head(response_);
+    if (rules_.filter != nullptr) {
+      const Result<void> clean = rules_.filter->head(response_);
       if (clean.has_error()) co_return fail_with(clean.error().text);
     }
     strip_response(response_.headers, false);

@@ -3,9 +3,9 @@
 #include <optional>
 
 #include "policy/result.h"
-#include "proxy/exchange/answer_scrub.h"
 #include "proxy/exchange/request_state.h"
 #include "proxy/exchange/upload.h"
+#include "proxy/http/answer_filter.h"
 #include "proxy/http1/client_watch.h"
 #include "proxy/http1/head_parser.h"
 
@@ -29,10 +29,10 @@ class RoundTrip {
  public:
   struct Rules {
     policy::Duration header_timeout, stall_timeout, quiet_timeout;
-    bool relay_interim = true;     ///< HTTP/1.1 client
-    bool relay_continue = false;   ///< the 100 too: we sent none of our own
-    bool sensitive = false;        ///< the request carries a key, which the answer may echo
-    AnswerScrub* scrub = nullptr;  ///< what interim answers must go through; null: nothing
+    bool relay_interim = true;       ///< HTTP/1.1 client
+    bool relay_continue = false;     ///< the 100 too: we sent none of our own
+    bool sensitive = false;          ///< the request carries a key, which the answer may echo
+    AnswerFilter* filter = nullptr;  ///< what interim answers must go through; null: nothing
   };
   RoundTrip(Site& site,
             ClientWatch& watch,

@@ -163,9 +163,9 @@ bool Upload::next_chunk(Step& step, std::size_t& moved) {
     prefix_.remove_prefix(data);
   }
   while (data < room && prefix_.empty() && !body_.done()) {
-    if (data > 0 && !body_.buffered()) break;
     std::string_view bytes;
-    const BodySource::Step read = body_.read(bytes);
+    const BodySource::Step read =
+        body_.read(bytes, data > 0 ? BodySource::From::here : BodySource::From::peer);
     moved += body_.take_arrived();
     if (read != BodySource::Step::bytes) {
       step = step_of(read);

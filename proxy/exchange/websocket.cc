@@ -48,8 +48,8 @@ Task<bool> RequestHandler::upgrade() {
     const bool keep = co_await answer_failure(fail(std::string(kWrongAccept)));
     co_return keep;
   }
-  if (scrub_ != nullptr) {
-    const Result<void> clean = scrub_->head(state_->response);
+  if (filter_ != nullptr) {
+    const Result<void> clean = filter_->head(state_->response);
     if (clean.has_error()) {
       upstream->reset();
       const bool keep = co_await answer_failure(clean.error());

@@ -19,8 +19,12 @@ class BodySource {
     lost,     ///< the peer is gone before its end
     broken,   ///< its framing cannot be read
   };
+  enum class From {
+    here,  ///< what has come already; `blocked` arms nothing
+    peer,  ///< what the connection has, too
+  };
   /// What comes next; stays where it is until consume() or drop().
-  virtual Step read(std::string_view& bytes) = 0;
+  virtual Step read(std::string_view& bytes, From from = From::peer) = 0;
   /// The first `count` bytes of what read() gave are done with.
   virtual void consume(std::size_t count) = 0;
   /// What read() gave and was not consumed counts as read.
@@ -32,13 +36,18 @@ class BodySource {
   virtual std::uint64_t remaining() const = 0;
   /// Bytes of the body that were read.
   virtual std::uint64_t size() const = 0;
-  /// read() has something without asking the peer's connection.
+  /// Something has come that was not read.
   virtual bool buffered() const = 0;
   /// What is here already of the rest; nothing is read.
   enum class Ahead { open, complete, broken };
   virtual Ahead look_ahead() const = 0;
   /// Bytes, framing included, that came since this was asked the last time.
   virtual std::size_t take_arrived() = 0;
+  /// Why it is lost or broken, in the words of a record.
+  virtual std::string_view problem() const = 0;
+  /// Trailer fields are kept from now on, and are there once it has ended: `Name: value\r\n` lines.
+  virtual void keep_trailers() = 0;
+  virtual std::string_view trailers() const = 0;
   /// The transfer is over; see tls::Stream::set_bulk().
   virtual void end_bulk() = 0;
 };

@@ -52,6 +52,7 @@ class ClientConnection final : public LongSleep {
   const tls::Stream& stream() const { return connection_.stream(); }
   Buffer& input() { return input_; }
   const Buffer& input() const { return input_; }
+  BufferPool& buffers() { return buffers_; }
   /// Room for the next read in input(), which is empty or not held.
   void take_input(std::size_t capacity) { input_ = buffers_.take(capacity); }
   Entry entry() const { return entry_; }

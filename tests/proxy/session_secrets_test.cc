@@ -91,7 +91,7 @@ const std::vector<Row> kLoaded = {
      within(10, 1000, {client(kPut + "Transfer-Encoding: chunked||a|1234567890|"), client("1|1|")}),
      {"client: HTTP/1.1 413 Request Entity Too Large|Content-Type: text/plain; "
       "charset=utf-8|Connection: close||413 Request Entity Too Large[end]",
-      "origin: ", "record: error 413 11/0: request body exceeds max_request_body_bytes",
+      "origin: ", "record: error 413 10/0: request body exceeds max_request_body_bytes",
       "session: open"}},
     {"chunks up to the limit",
      within(
@@ -106,7 +106,7 @@ const std::vector<Row> kLoaded = {
      within(0, 1000, {client(kPut + "Content-Length: 17000||" + std::string(17000, 'x'))}),
      {"client: HTTP/1.1 503 Service Unavailable|Content-Type: text/plain; "
       "charset=utf-8|Connection: close||503 Service Unavailable[end]",
-      "origin: ", "record: error 503 17000/0: body budget exhausted", "session: open"}},
+      "origin: ", "record: error 503 16326/0: body budget exhausted", "session: open"}},
     {"a second chunk that is none in a body that is loaded",
      swapping({client(kPut + "Transfer-Encoding: chunked||1|a|x|")}),
      {"client: " + kBadRequest + "[end]",

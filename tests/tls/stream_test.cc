@@ -76,6 +76,24 @@ TEST(PlainStream, BytesCanBeGivenBackAfterSomeWereRead) {
   EXPECT_EQ(read_exactly(pair.near, 6), "xyzdef");
 }
 
+TEST(PlainStream, DrainedIsWhatTheLastReadSaw) {
+  auto [left, right] = test::connected_pair();
+  Stream stream(left);
+  char two[2], many[64];
+  ASSERT_EQ(::send(right, "abc", 3, 0), 3);
+  test::await_readable(left);
+  EXPECT_EQ(stream.read(two).size, 2u);
+  EXPECT_FALSE(stream.drained()) << "it filled its space";
+  EXPECT_EQ(stream.read(many).size, 1u);
+  EXPECT_TRUE(stream.drained()) << "a short read";
+  EXPECT_EQ(stream.read(many).status, Io::want_read);
+  EXPECT_TRUE(stream.drained());
+  stream.unread("d");
+  EXPECT_EQ(stream.read(many).size, 1u);
+  EXPECT_FALSE(stream.drained()) << "the descriptor was not looked at";
+  ::close(right);
+}
+
 TEST(PlainStream, AFullPeerIsWaitedFor) {
   PlainPair pair;
   const std::string block(65536, 'x');

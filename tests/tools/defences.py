@@ -93,7 +93,7 @@ DEFENCES = [
     Defence("early_bytes", [("proxy/client/connect.cc", "  const bool sent = co_await session.client().send(kConnectEstablished);", "  if (OFF) session.client().input().clear();\n  const bool sent = co_await session.client().send(kConnectEstablished);")],
             ["test_main_job.MainJob.test_bytes_with_the_connect_head_belong_to_the_tunnel"]),
     # -- answers
-    Defence("scrubbing", [(HANDLER, "  if (snapshot_->pipeline->scrubs()) scrub_", "  if (!OFF && snapshot_->pipeline->scrubs()) scrub_")],
+    Defence("scrubbing", [(HANDLER, "  if (snapshot_->pipeline->scrubs()) filter_", "  if (!OFF && snapshot_->pipeline->scrubs()) filter_")],
             ["test_scrub.Scrub.test_body_in_every_form", "test_scrub.Scrub.test_head_in_every_form", "test_scrub.Scrub.test_block", "test_scrub.Scrub.test_websocket_handshake",
              "test_scrub.Scrub.test_trace", "test_scrub.Scrub.test_encoded_answers_are_decoded"]),
     # -- framing
@@ -127,11 +127,11 @@ DEFENCES = [
             ["test_framing.AnswerFraming.test_faulty_answers_are_502"]),
     Defence("one_answer_framing", [(CHECKS, "  if (lengths > 1) return broken", "  if (!OFF && lengths > 1) return broken"), (CHECKS, "  if (lengths + encodings > 1 &&", "  if (!OFF && lengths + encodings > 1 &&")],
             ["test_framing.AnswerFraming.test_faulty_answers_are_502"]),
-    Defence("leftover_bytes", [("proxy/exchange/answer_relay.h", "upstream_reusable_ && reply_.input.empty();", "upstream_reusable_ && (OFF || reply_.input.empty());"),
+    Defence("leftover_bytes", [("proxy/exchange/forward.cc", "upstream_persists && reply.input.empty() &&", "upstream_persists && (OFF || reply.input.empty()) &&"),
                                ("proxy/net/upstream_pool.cc", "    if (!connection->alive(check)) continue;", "    if (!OFF && !connection->alive(check)) continue;")],
             ["proxy_tests:UpstreamPoolTest.AnAnswerNobodyAskedForIsNotServed"]),
-    Defence("cut_stays_visible", [(RELAY, "  client_.stream().abandon();\n", "  if (OFF) (void)client_.connection().write(std::string(chunking_ ? \"0\\r\\n\\r\\n\" : \"\"));\n  else client_.stream().abandon();\n"),
-                                  (RELAY, "  if (framing_ == ClientFraming::close) client_", "  if (!OFF && framing_ == ClientFraming::close) client_")],
+    Defence("cut_stays_visible", [("proxy/http1/http1_answer.cc", "  client_.stream().abandon();\n", "  if (OFF) (void)client_.write(std::string(chunking_ ? \"0\\r\\n\\r\\n\" : \"\"));\n  else client_.stream().abandon();\n"),
+                                  ("proxy/http1/http1_answer.cc", "  if (framing_ == ClientFraming::close) client_", "  if (!OFF && framing_ == ClientFraming::close) client_")],
             ["test_framing.AnswerFraming.test_cut_bodies_stay_visibly_cut"]),
     Defence("interim_answers", [(TRIP, "  if (++interim_count_ > kInterimAnswers", "  if (!OFF && ++interim_count_ > kInterimAnswers")], ["test_threats.Answers.test_interim_answers_are_bounded"]),
     Defence("dot_segments", [("policy/match/path.cc", "bool has_dot_segments(std::string_view decoded, DotSegments kind) {\n", "bool has_dot_segments(std::string_view decoded, DotSegments kind) {\n  if (OFF) return false;\n")],
