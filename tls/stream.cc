@@ -229,7 +229,6 @@ bool Stream::ended_inside_record() const {
 }
 
 IoResult Stream::read(std::span<char> into) {
-  drained_ = false;
   if (read_failed_) return {Io::error};
   drained_ = false;  // what came since the last look was told, and is not told again
   const IoResult result = ssl_ != nullptr ? read_tls(into) : read_plain(into);

@@ -104,7 +104,8 @@ void KeyNet::add(std::string_view spelling, std::uint32_t id) {
     marks_.all()[mark / 64] |= std::uint64_t{1} << mark % 64;
     std::size_t at = hashed >> row_shift_;
     while (rows[at].to_end != 0) at = (at + 1) & (rows.size() - 1);
-    rows[at] = {middle(hashed), id, to_end};
+    constexpr std::uint32_t kSpellingBits = (1u << 28) - 1, kToEndBits = (1u << 4) - 1;
+    rows[at] = {middle(hashed), id & kSpellingBits, to_end & kToEndBits};
   }
 }
 
