@@ -1,8 +1,10 @@
 #include "proxy/admin/web_server.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <chrono>
 #include <exception>
 #include <utility>
 
@@ -14,6 +16,8 @@ namespace iron::proxy {
 namespace {
 
 constexpr std::size_t kMostConnections = 256;
+/// In accepting, when descriptors have run out.
+constexpr auto kPause = std::chrono::milliseconds(100);
 
 }  // namespace
 
@@ -63,17 +67,24 @@ Task<void> WebServer::accept_all() {
     co_await accepting_->pause;
     if (accepting_->stopped || !accepting_->watch.readable()) continue;
     accepting_->watch.clear_readable();
-    accept_one();
+    if (accept_one()) continue;
+    accepting_->pause.set_timeout(kPause);
+    while (!accepting_->stopped && !accepting_->pause.expired()) co_await accepting_->pause;
+    accepting_->pause.clear_deadline();
   }
 }
 
-void WebServer::accept_one() {
+/// False: there is no descriptor or memory, and whoever waits is still there at the next look.
+bool WebServer::accept_one() {
   sockaddr_storage peer{};
   socklen_t size = sizeof peer;
   BoundSocket accepted(::accept4(accepting_->socket.get(), reinterpret_cast<sockaddr*>(&peer),
                                  &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (accepted.get() < 0 || accepting_->open >= kMostConnections) return;
-  start_session(std::move(accepted), peer);
+  if (accepted.get() < 0) {
+    return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
+  }
+  if (accepting_->open < kMostConnections) start_session(std::move(accepted), peer);
+  return true;
 }
 
 void WebServer::start_session(BoundSocket connection, const sockaddr_storage& peer) {

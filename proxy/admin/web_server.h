@@ -31,7 +31,7 @@ class WebServer {
  private:
   struct Accepting;
   Task<void> accept_all();
-  void accept_one();
+  bool accept_one();
   void start_session(BoundSocket connection, const sockaddr_storage& peer);
   Task<void> serve(BoundSocket connection, std::string remote);
 

@@ -30,7 +30,7 @@ IoResult Connection::read(std::span<char> into) {
   }
   fresh_ = false;
   const IoResult result = stream_.read(into);
-  if (stream_.drained()) watch_.clear_readable();
+  if (stream_.drained()) watch_.note_short_read();
   return settle(result);
 }
 
@@ -42,7 +42,7 @@ IoResult Connection::discard() { return settle(stream_.discard()); }
 
 IoResult Connection::handshake() {
   const IoResult result = settle(stream_.handshake());
-  if (result.status == Io::ok && stream_.drained()) watch_.clear_readable();
+  if (result.status == Io::ok && stream_.drained()) watch_.note_short_read();
   return result;
 }
 

@@ -10,7 +10,7 @@ constexpr std::uint32_t kEnds = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 Watch::Watch(EventLoop& loop, int descriptor, Kind kind)
     : loop_(loop),
       descriptor_(descriptor),
-      events_(kind == Kind::stream ? EPOLLIN | EPOLLRDHUP | EPOLLET : EPOLLONESHOT) {
+      events_(kind == Kind::stream ? EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET : EPOLLONESHOT) {
   loop_.poller().add(descriptor_, events_, *this);
 }
 
@@ -21,6 +21,7 @@ Watch::~Watch() {
 void Watch::ready(std::uint32_t events) {
   if ((events & (EPOLLIN | kEnds)) != 0) readable_ = true;
   if ((events & kEnds) != 0 && (events_ & EPOLLONESHOT) == 0) ended_ = true;
+  if ((events & EPOLLPRI) != 0) urgent_ = true;
   if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) writable_ = true;
   const bool wanted = (read_wanted_ && readable_) || (write_wanted_ && writable_);
   if (!wanted) return;

@@ -35,6 +35,11 @@ class Watch final : private Readiness {
   bool writable() const { return writable_; }
   /// All that was there has been read. The end of a stream stays readable.
   void clear_readable() { readable_ = ended_; }
+  /// A read found less than it had room for. That all has been read, unless the peer sends urgent
+  /// data, at which a read stops (tcp(7)).
+  void note_short_read() {
+    if (!urgent_) clear_readable();
+  }
 
  private:
   void ready(std::uint32_t events) override;
@@ -43,7 +48,7 @@ class Watch final : private Readiness {
   const int descriptor_;
   std::uint32_t events_;
   Pause* pause_ = nullptr;
-  bool readable_ = false, writable_ = false, ended_ = false;
+  bool readable_ = false, writable_ = false, ended_ = false, urgent_ = false;
   bool read_wanted_ = false, write_wanted_ = false;
   bool left_to_close_ = false;
 };

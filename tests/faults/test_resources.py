@@ -107,6 +107,20 @@ class Descriptors(WireTest):
         self.assertEqual(200, self.plain(proxy).request("GET", "/", self.upstream.host()).status)
         self.assertEqual(b"", silent[0].read_to_end())
 
+    def test_pages_without_descriptors(self):
+        """Who asks for metrics when no descriptor is left waits, and the proxy does so, too."""
+        proxy = self.own_proxy(command_prefix=("prlimit", "--nofile=64:64"))
+        peers = [self.track(connect(proxy.metrics)) for _ in range(64)]
+        wait_until(lambda: usage(proxy.pid)[1] == 64, "all descriptors to be in use")
+        before = processor_seconds(proxy.pid)
+        threading.Event().wait(WINDOW)
+        self.assertLess(processor_seconds(proxy.pid) - before, WINDOW / 3, "busy although nothing can be done")
+        last = peers.pop()
+        for peer in peers:
+            peer.close()
+        last.send_request("GET", "/healthz", "proxy")
+        self.assertEqual(200, last.read_response().status)
+
     def test_reload_without_descriptors(self):
         """A reload that cannot open its files is refused like a broken file; what runs goes on."""
         proxy = self.own_proxy(command_prefix=("prlimit", "--nofile=64:64"))

@@ -10,6 +10,7 @@ set(proxy_tests
   closing_test.cc
   command_line_test.cc
   connection_login_test.cc
+  connection_test.cc
   content_decoder_test.cc
   distrust_notices_test.cc
   dns_message_test.cc
