@@ -7,6 +7,7 @@ set(proxy_tests
   answers_test.cc
   body_reader_test.cc
   buffers_test.cc
+  client_watch_test.cc
   closing_test.cc
   command_line_test.cc
   connection_login_test.cc
@@ -24,6 +25,7 @@ set(proxy_tests
   header_rules_test.cc
   hello_gate_test.cc
   hijacked_process_test.cc
+  http1_body_test.cc
   body_budget_test.cc
   connection_gate_test.cc
   keep_alive_test.cc
