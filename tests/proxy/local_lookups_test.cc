@@ -37,7 +37,15 @@ class LocalLookupsTest : public testing::Test {
     write("hosts", "10.0.0.9 file.test\n");
     write("nsswitch.conf", "hosts: files dns\n");
   }
-  ~LocalLookupsTest() override { std::filesystem::remove_all(directory_); }
+  ~LocalLookupsTest() override {
+    // Lookups that are under way end with their loop, as those of a worker do.
+    if (loop_) {
+      loop_->cut_all();
+      while (loop_->turn()) {
+      }
+    }
+    std::filesystem::remove_all(directory_);
+  }
 
   void write(const char* name, const std::string& text) const {
     std::ofstream(directory_ / name) << text;
