@@ -16,7 +16,7 @@ class Readiness {
 };
 
 /// The kernel's set of descriptors of one loop. Its own instead of Asio's reactor, which arms each
-/// wait anew with an epoll_ctl: two for each request, and 2,600 instructions in user space
+/// wait anew with an epoll_ctl: two for each request, and 1,500 instructions in user space
 /// (docs/performance.md).
 class Poller {
  public:
