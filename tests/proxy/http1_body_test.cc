@@ -199,7 +199,8 @@ TEST_F(Http1BodyTest, WhatIsNotConsumedStays) {
        {BodyFraming{Framing::length, 5}, BodyFraming{Framing::chunked, 0},
         BodyFraming{Framing::until_close, 0}}) {
     const bool chunked = framing.kind == Framing::chunked;
-    Http1Body& body = open(framing, chunked ? "5\r\nhello\r\n0\r\n\r\n" : "hello");
+    const std::string whole = chunked ? "5\r\nhello\r\n0\r\n\r\n" : "hello";
+    Http1Body& body = open(framing, whole);
     const char* const first = input_.data() + (chunked ? 3 : 0);
     std::string_view bytes;
     for (std::size_t done = 0; done < 5; ++done) {
@@ -208,6 +209,7 @@ TEST_F(Http1BodyTest, WhatIsNotConsumedStays) {
       EXPECT_EQ(bytes.data(), first + done) << "nothing is copied";
       EXPECT_EQ(body.size(), 5U) << "counted when it is read";
       EXPECT_TRUE(body.buffered());
+      EXPECT_EQ(input_.view(), whole) << "the block is not used for anything else";
       body.consume(1);
     }
     EXPECT_EQ(body.buffered(), chunked) << "its last chunk";
@@ -352,6 +354,23 @@ TEST_F(Http1BodyTest, TakesALargeBlockForWhatIsLarge) {
     ASSERT_EQ(body.read(bytes), Step::bytes);
     EXPECT_EQ(bytes, "more");
     EXPECT_EQ(input_.capacity(), row.capacity);
+  }
+}
+
+TEST_F(Http1BodyTest, WhatMayShowAKeyIsWipedWhenItsBlockGoesBack) {
+  for (const bool sensitive : {false, true}) {
+    open({Framing::length, 8});
+    body_.emplace(Http1Body::Place{*connection_, input_, buffers_, sensitive},
+                  BodyFraming{Framing::length, 8}, ChunkLines::of_client);
+    come("a secret");
+    std::string data;
+    EXPECT_EQ(read_on(data), Step::ended);
+    EXPECT_EQ(data, "a secret");
+    const char* const block = input_.data();
+    input_.release();
+    const Buffer next = buffers_.take(BufferPool::kSmall);
+    ASSERT_EQ(next.view().data(), block);
+    EXPECT_EQ(std::string(block, 8), sensitive ? std::string(8, '\0') : data);
   }
 }
 

@@ -4,6 +4,7 @@ set(proxy_tests
   allocation_test.cc
   answer_cache_test.cc
   answer_head_test.cc
+  answer_relay_test.cc
   answers_test.cc
   body_reader_test.cc
   buffers_test.cc
@@ -25,6 +26,7 @@ set(proxy_tests
   header_rules_test.cc
   hello_gate_test.cc
   hijacked_process_test.cc
+  http1_answer_test.cc
   http1_body_test.cc
   body_budget_test.cc
   connection_gate_test.cc
