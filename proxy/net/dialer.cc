@@ -13,6 +13,7 @@
 #include <optional>
 #include <utility>
 
+#include "proxy/net/bound_socket.h"
 #include "proxy/net/errno_text.h"
 #include "proxy/net/keep_alive.h"
 #include "proxy/wait/event_loop.h"
@@ -195,21 +196,21 @@ class Race {
   }
 
   bool open(Lane& lane, const SocketAddress& peer, SteadyTime deadline) {
-    const int descriptor = new_socket(peer.storage.ss_family);
-    if (descriptor < 0) {
+    BoundSocket socket(new_socket(peer.storage.ss_family));
+    if (socket.get() < 0) {
       note("socket: " + errno_text(errno), request_.address);
       return false;
     }
     const int one = 1;
-    ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    keep_alive(descriptor);
-    if (::connect(descriptor, reinterpret_cast<const sockaddr*>(&peer.storage), peer.size) != 0 &&
+    ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    keep_alive(socket.get());
+    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&peer.storage), peer.size) != 0 &&
         errno != EINPROGRESS) {
       note("connect: " + errno_text(errno), request_.address);
-      ::close(descriptor);
       return false;
     }
-    auto upstream = std::make_unique<UpstreamConnection>(pause_.loop(), descriptor);
+    // The memory is there before release() is called (C++17).
+    UpstreamPtr upstream(new UpstreamConnection(pause_.loop(), socket.release()));
     upstream->address = request_.address;
     upstream->key = request_.key;
     upstream->connection.set_pause(&pause_);

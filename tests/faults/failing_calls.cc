@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -98,8 +99,7 @@ int posix_memalign(void** block, std::size_t alignment, std::size_t size) {
   return *block == nullptr ? ENOMEM : 0;
 }
 
-// What the kernel could answer to each at any time. Not epoll_ctl: a wait that cannot be armed ends
-// with the deadline of its session, which is too late for a test.
+// What the kernel could answer to each at any time.
 #define FAILING_SOCKET_CALL(result, name, error, parameters, arguments) \
   result name parameters {                                              \
     static const auto real = next<result(*) parameters>(#name);         \
@@ -125,4 +125,13 @@ FAILING_SOCKET_CALL(
     int, setsockopt, ENOBUFS, (int a, int b, int c, const void* d, socklen_t e), (a, b, c, d, e))
 FAILING_SOCKET_CALL(
     int, getsockopt, ENOBUFS, (int a, int b, int c, void* d, socklen_t* e), (a, b, c, d, e))
+// Only taking a descriptor in needs memory.
+int epoll_ctl(int set, int operation, int descriptor, epoll_event* event) {
+  static const auto real = next<int (*)(int, int, int, epoll_event*)>("epoll_ctl");
+  if (operation == EPOLL_CTL_ADD && fails(&Control::sockets)) {
+    errno = ENOMEM;
+    return -1;
+  }
+  return real(set, operation, descriptor, event);
+}
 }
