@@ -162,7 +162,13 @@ void EventLoop::tick(IntrusiveList<Pause>& passed) {
   const SteadyTime now = this->now();
   expire_overdue(ready_, now);
   expire_overdue(passed, now);
-  const SteadyTime alarm = due_alarms(now);
+  SteadyTime alarm = SteadyTime::max();
+  try {
+    alarm = due_alarms(now);
+  } catch (const std::exception&) {
+    see_to(now, kAlarmGrain);  // what was not reached is due still
+    throw;
+  }
   const SteadyTime pause = due_pauses(now);
   if (alarm != SteadyTime::max()) see_to(alarm, kAlarmGrain);
   if (pause != SteadyTime::max()) see_to(pause, kPauseGrain);
@@ -202,6 +208,14 @@ void EventLoop::expire_overdue(IntrusiveList<Pause>& awake, SteadyTime now) {
 SteadyTime EventLoop::due_alarms(SteadyTime now) {
   IntrusiveList<Alarm> waiting;
   while (Alarm* alarm = alarms_.front()) waiting.push_back(*alarm);
+  /// Nobody behind one that throws is lost.
+  struct Rest {
+    IntrusiveList<Alarm>& from;
+    IntrusiveList<Alarm>& to;
+    ~Rest() {
+      while (Alarm* alarm = from.front()) to.push_back(*alarm);
+    }
+  } const rest{waiting, alarms_};
   while (Alarm* alarm = waiting.front()) {
     if (alarm->when_ > now) {
       alarms_.push_back(*alarm);

@@ -105,8 +105,8 @@ class EventLoop {
   bool draining_ = false, cut_ = false;
 };
 
-/// Calls `action`, which throws nothing, on the loop's thread once its time has come; for what no
-/// session waits for.
+/// Calls `action` on the loop's thread once its time has come; for what no session waits for. What
+/// it throws is reported like that of any handler (EventLoop::run).
 class Alarm : public ListNode {
  public:
   Alarm(EventLoop& loop, std::function<void()> action);

@@ -315,6 +315,22 @@ TEST_F(WaitTest, AnAlarmMayTakeAnotherAlong) {
   EXPECT_EQ(rung, 1);
 }
 
+TEST_F(WaitTest, AnAlarmThatThrowsLosesNoOtherAndNoDeadline) {
+  Pause pause(loop_);
+  pause.set_timeout(5ms);
+  spawn(sleep(pause, "one"));
+  Alarm throws(loop_, [] { throw std::bad_alloc(); });
+  Alarm behind(loop_, [this] { trail_.emplace_back("behind"); });
+  throws.set(loop_.now() + 5ms);
+  behind.set(loop_.now() + 5ms);
+  clock_.advance(10ms);
+  EXPECT_THROW(loop_.turn(), std::bad_alloc);
+  advance(1ms);
+  EXPECT_EQ(trail_, (Trail{"behind", "one expired"}));
+  pause.wake();
+  settle();
+}
+
 TEST_F(WaitTest, WhatThrowsLosesNobodyItWokeAndNothingBehindIt) {
   Pause pause(loop_);
   spawn(sleep(pause, "one"));
