@@ -68,6 +68,7 @@ bool BodyReader::finish_at_eof() {
 
 BodyReader::Piece BodyReader::next(std::string_view input) {
   if (input.empty() || state_ == State::done) return {};
+  if (state_ == State::broken) return {0, {}, true};
   if (state_ == State::until_close) return {input.size(), input, false};
   if (state_ == State::data) {
     const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(remaining_, input.size()));
@@ -79,12 +80,12 @@ BodyReader::Piece BodyReader::next(std::string_view input) {
   while (used < input.size() && state_ != State::data && state_ != State::done) {
     if (state_ == State::trailer) {
       const Piece step = trailer_line(input.substr(used));
-      if (step.fault) return {used, {}, true};
+      if (step.fault) return broken_at(used);
       used += step.consumed;
     } else if (chunk_byte(input[used])) {
       ++used;
     } else {
-      return {used, {}, true};
+      return broken_at(used);
     }
   }
   if (state_ == State::data && used < input.size()) {
@@ -93,6 +94,12 @@ BodyReader::Piece BodyReader::next(std::string_view input) {
     return piece;
   }
   return {used, {}, false};
+}
+
+/// For good: what follows a fault must not be read as if it were not there.
+BodyReader::Piece BodyReader::broken_at(std::size_t used) {
+  state_ = State::broken;
+  return {used, {}, true};
 }
 
 bool BodyReader::chunk_byte(char c) {

@@ -25,7 +25,7 @@ class BodyReader {
   struct Piece {
     std::size_t consumed = 0;  ///< bytes of the input that are done with, framing included
     std::string_view data;     ///< body bytes among them
-    bool fault = false;        ///< broken framing
+    bool fault = false;        ///< broken framing; nothing can be read from then on
   };
   /// The next piece of `input`. Call again with what follows `consumed` until nothing is consumed.
   Piece next(std::string_view input);
@@ -54,9 +54,11 @@ class BodyReader {
     data_end_cr,
     data_end_lf,
     trailer,
+    broken,
     done
   };
   bool chunk_byte(char c);  ///< false: broken framing
+  Piece broken_at(std::size_t used);
   Piece trailer_line(std::string_view input);
 
   bool trailer_ended();

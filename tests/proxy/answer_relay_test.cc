@@ -40,7 +40,10 @@ class AnswerRelayTest : public testing::Test {
     while (true) {
       const Step step = relay_->advance(moved_);
       trail_.add(kNames[static_cast<std::size_t>(step)]);
-      if (step == Step::last_bytes_ready) ++ready_;
+      if (step == Step::last_bytes_ready) {
+        ++ready_;
+        EXPECT_EQ(relay_->withheld_until(), SteadyTime::max()) << "nothing to wait for";
+      }
       if (step != Step::moved && step != Step::last_bytes_ready) return step;
     }
   }
@@ -132,6 +135,12 @@ TEST_F(AnswerRelayTest, WhatIsDoneInWhichOrder) {
     begin();
     EXPECT_EQ(trail(), row.trail);
   }
+}
+
+TEST_F(AnswerRelayTest, AHeadWithoutABodyIsTheLastOfItsBytes) {
+  source_->bodiless = true;
+  begin();
+  EXPECT_EQ(trail(), "end READY write:H. complete");
 }
 
 TEST_F(AnswerRelayTest, NothingIsTakenWhileTheClientTakesNothing) {
@@ -278,7 +287,9 @@ TEST_F(AnswerRelayTest, ALargePieceGoesThroughTheFilterInParts) {
   const std::string large(300'000, 'x');
   filter_->most = 1000;
   source_->here = {large + "$"};
+  sink_->blocked = 3;
   begin(true);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(go(), Step::blocked_client);
   EXPECT_EQ(go(), Step::complete);
   EXPECT_EQ(sink_->written, "H" + large + ".");
   EXPECT_EQ(relay_->bytes(), large.size());

@@ -102,7 +102,7 @@ class FakeSource final : public BodySource {
   Step read(std::string_view& bytes, From from) override {
     EXPECT_FALSE(sink_.holding()) << "read while the sink holds a piece";
     EXPECT_EQ(piece_, "") << "read again before it was consumed";
-    if (done_) return Step::ended;
+    if (done()) return Step::ended;
     std::deque<std::string>& script = here.empty() ? coming : here;
     if (here.empty()) {
       if (from == From::here) return Step::blocked;
@@ -128,7 +128,7 @@ class FakeSource final : public BodySource {
     piece_.remove_prefix(count);
   }
   void drop() override { FAIL() << "nothing is dropped"; }
-  bool done() const override { return done_; }
+  bool done() const override { return done_ || bodiless; }
   std::uint64_t remaining() const override { return 0; }
   std::uint64_t size() const override { return 0; }
   bool buffered() const override { return !piece_.empty() || !here.empty(); }
@@ -143,7 +143,7 @@ class FakeSource final : public BodySource {
   void end_bulk() override {}
 
   std::deque<std::string> here, coming;
-  bool trailers_kept = false;
+  bool trailers_kept = false, bodiless = false;
   std::size_t all_arrived = 0;
 
  private:

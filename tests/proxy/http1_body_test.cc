@@ -316,6 +316,20 @@ TEST_F(Http1BodyTest, SaysWhyItIsNotWhole) {
   }
 }
 
+TEST_F(Http1BodyTest, WhatIsBrokenStaysBroken) {
+  // Read once more from where the reader stood, these would be a chunk and the end.
+  Http1Body& body = open({Framing::chunked, 0}, "5\r\nhello\r");
+  std::string data;
+  EXPECT_EQ(read_on(data), Step::blocked);
+  come("\n5\rXYZ\r\n0\r\n\r\n");
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(read_on(data), Step::broken);
+    EXPECT_EQ(body.look_ahead(), Ahead::broken);
+    EXPECT_EQ(data, "hello");
+    EXPECT_FALSE(body.done());
+  }
+}
+
 TEST_F(Http1BodyTest, HoldsNoBlockWhileNothingIsThere) {
   Http1Body& body = open({Framing::length, 10}, "hello");
   std::string data;
