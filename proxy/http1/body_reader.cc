@@ -68,7 +68,6 @@ bool BodyReader::finish_at_eof() {
 
 BodyReader::Piece BodyReader::next(std::string_view input) {
   if (input.empty() || state_ == State::done) return {};
-  if (state_ == State::broken) return {0, {}, true};
   if (state_ == State::until_close) return {input.size(), input, false};
   if (state_ == State::data) {
     const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(remaining_, input.size()));
