@@ -30,7 +30,12 @@ Result<BoundSocket> bind_to(const LocalName& name, int type, const std::string& 
   if (bound.get() < 0) return fail(what + ": socket: " + errno_text(errno));
   const int on = 1, off = 0;
   if (type == SOCK_STREAM) {
-    ::setsockopt(bound.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    // A port that the kernel chooses must be nobody else's: two programs that start at the same
+    // time would get the same one, and the second finds out when it listens.
+    const bool chosen_by_kernel = peer_of(name.storage).port == 0;
+    if (!chosen_by_kernel) {
+      ::setsockopt(bound.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    }
     keep_alive(bound.get());
   }
   if (name.storage.ss_family == AF_INET6) {

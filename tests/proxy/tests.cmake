@@ -29,6 +29,7 @@ set(proxy_tests
   http1_answer_test.cc
   http1_body_test.cc
   body_budget_test.cc
+  bound_socket_test.cc
   connection_gate_test.cc
   keep_alive_test.cc
   line_budget_test.cc
