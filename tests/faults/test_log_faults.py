@@ -1,10 +1,9 @@
 """Traffic while the log can not be written: full disk, stalled reader, reader gone; nothing is lost uncounted."""
 import os
-import socket
 import threading
 
 from faultcase import WireTest, main, wait_until
-from harness.proxy import OWN_ADDRESS
+from harness.proxy import own_address, split_address
 from traffic import Traffic
 
 
@@ -40,12 +39,11 @@ class Log(WireTest):
 
     def test_standard_error_on_a_full_disk(self):
         proxy = self.own_proxy(start=False, command_prefix=("sh", "-c", 'exec "$@" 2>/dev/full', "sh"))
-        addresses = {}
         for name, block, key in (("http", "proxy", "http_listen"), ("https", "proxy", "https_listen"), ("tunnel", "proxy", "tunnel_listen"),
                                  ("metrics", "metrics", "listen"), ("dns", "dns", "listen")):
-            addresses[name] = self.free_address()
-            proxy.config.setdefault(block, {})[key] = "%s:%d" % addresses[name]
-            setattr(proxy, name, addresses[name])
+            address = own_address()
+            proxy.config.setdefault(block, {})[key] = address
+            setattr(proxy, name, split_address(address))
         proxy.write_config(proxy.config)
         proxy.start(wait=False)
 
@@ -60,11 +58,6 @@ class Log(WireTest):
         traffic.wait(200)
         traffic.stop()
         self.assertEqual([], traffic.failures)
-
-    @staticmethod
-    def free_address():
-        with socket.create_server((OWN_ADDRESS, 0)) as free:
-            return free.getsockname()
 
     def test_stalled_reader_within_the_buffer(self):
         proxy = self.own_proxy()

@@ -5,7 +5,7 @@ import threading
 
 from faultcase import DEADLINE, Stopwatch, WireTest, allowlist, answer, main, merged, read_message, records_after, secret, secrets, wait_until
 from harness.peer import Closed, connect
-from harness.proxy import OWN_ADDRESS
+from harness.proxy import own_address
 from traffic import Traffic
 
 ROUNDS = int(os.environ.get("IRON_TEST_RESTARTS", "20"))
@@ -22,14 +22,10 @@ class Kill(WireTest):
         half = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
         self.upstream.routes["/held"] = lambda connection, request: (connection.send(half), gate.wait(4 * DEADLINE))[1] and "end"
         audit = os.path.join(self.certificates.directory, f"audit-{os.getpid()}.log")
-        names = {"http": "http_listen", "https": "https_listen", "tunnel": "tunnel_listen"}
-
-        def over(port):
-            address = lambda name: f"{OWN_ADDRESS}:{port(name)}"
-            return {"log": {"level": "info", "audit_path": audit}, "proxy": {key: address(name) for name, key in names.items()},
-                    "metrics": {"listen": address("metrics")}, "dns": {"listen": address("dns")}}
-        proxy = self.own_proxy(over(lambda name: 0))
-        again = over(lambda name: getattr(proxy, name)[1])
+        over = {"log": {"level": "info", "audit_path": audit},
+                "proxy": {key: own_address() for key in ("http_listen", "https_listen", "tunnel_listen")},
+                "metrics": {"listen": own_address()}, "dns": {"listen": own_address()}}
+        proxy = self.own_proxy(over)
         for _ in range(ROUNDS):
             peers = [connect(proxy.http) for _ in range(CLIENTS)]
             for peer in peers:
@@ -43,7 +39,7 @@ class Kill(WireTest):
                 self.assertEqual("cut", read_message(peer.received, not peer.reset_seen).state)
                 peer.close()
             clock = Stopwatch()
-            proxy = self.own_proxy(again)
+            proxy = self.own_proxy(over)
             self.assertEqual(200, self.plain(proxy).request("GET", "/up", self.upstream.host()).status)
             clock.check(self, 5)  # 1 s on a quiet machine
         with open(audit, encoding="utf-8") as lines:

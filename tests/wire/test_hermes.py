@@ -11,7 +11,7 @@ from harness import Proxy, Stopwatch, WireTest, main, read_text, wait_until
 from harness.case import KEY
 from harness.certificates import openssl
 from harness.peer import connect
-from harness.proxy import OWN_ADDRESS
+from harness.proxy import own_address
 
 NONCE = "ab" * 32
 MANAGEMENT_KEY = "hermes-mgmt-" + "0123456789abcdef" * 2
@@ -262,9 +262,8 @@ class Hermes(WireTest):
 
     def test_stop_and_start_on_the_same_ports(self):
         config = self.generation("g2")
-        config["proxy"]["tunnel_listen"] = f"{OWN_ADDRESS}:0"
+        config["proxy"]["tunnel_listen"] = own_address()
         proxy = self.launch("g2", config)
-        config["proxy"]["tunnel_listen"] = f"{OWN_ADDRESS}:{proxy.tunnel[1]}"
         peer = self.sandbox(proxy, "tunnel")
         peer.request("GET", "/", self.tls_upstream.host("api.openai.com"), [("Authorization", TOKEN)])
         clock = Stopwatch()

@@ -9,7 +9,7 @@ import unittest
 from harness import Proxy, StartFailed, WireTest, main
 from harness.case import KEY, TOKEN, refusal
 from harness.peer import connect
-from harness.proxy import OWN_ADDRESS
+from harness.proxy import own_address
 from harness.waiting import SLOWNESS
 
 NOT_ALLOWED = b"HTTP/1.1 405 Method Not Allowed\r\n\r\n"
@@ -423,8 +423,7 @@ class MoreListeners(WireTest):
                 self.assertEqual(block == "dns", "dns shutdown error" in failed.exception.text)
 
     def test_one_port_for_two_listeners(self):
-        with socket.create_server((OWN_ADDRESS, 0)) as probe:
-            address = f"{OWN_ADDRESS}:{probe.getsockname()[1]}"
+        address = own_address()
         management = {"management": {"listen": address, "api_key_env": "WIRE_KEY"}}
         for over, prefix in (({"proxy": {"http_listen": address, "https_listen": address}}, "proxy: https listen: "),
                              ({"proxy": {"http_listen": address, "tunnel_listens": [address]}}, "proxy: tunnel: tunnel listen: "),

@@ -6,7 +6,7 @@ import threading
 
 from harness import Stopwatch, WireTest, main
 from harness.case import TOKEN
-from harness.proxy import OWN_ADDRESS
+from harness.proxy import own_address
 from harness.upstream import answer
 from harness.waiting import DEADLINE
 
@@ -171,12 +171,13 @@ class Shutdown(WireTest):
         self.assertEqual(0, proxy.wait())
 
     def test_kill_leaves_nothing_in_the_way(self):
-        proxy = self.own_proxy({"proxy": {"http_listen": f"{OWN_ADDRESS}:0"}})
+        over = {"proxy": {"http_listen": own_address()}}
+        proxy = self.own_proxy(over)
         for _ in range(5):
             self.plain(proxy).request("GET", "/", self.upstream.host())
             proxy.process.kill()
             proxy.process.wait()
-            proxy = self.own_proxy({"proxy": {"http_listen": f"{OWN_ADDRESS}:{proxy.http[1]}"}})
+            proxy = self.own_proxy(over)
 
 
 if __name__ == "__main__":

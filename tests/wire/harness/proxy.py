@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -19,8 +20,14 @@ STARTED = {
 # What of the caller's environment reaches the binary, besides what a test gives it.
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
 
-# A loopback address of this process alone: a port of it that was free is free for the next start too, whatever other tests bind.
+# A loopback address of this process alone.
 OWN_ADDRESS = "127.%d.%d.%d" % (64 + (os.getpid() >> 16) % 64, os.getpid() >> 8 & 255, os.getpid() & 255)
+
+
+def own_address():
+    """An address to listen at more than once: whatever other tests bind, it is free for each start."""
+    with socket.create_server((OWN_ADDRESS, 0)) as free:
+        return "%s:%d" % free.getsockname()
 
 
 class StartFailed(AssertionError):
