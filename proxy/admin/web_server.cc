@@ -44,7 +44,7 @@ WebServer::WebServer(Log& log,
 WebServer::~WebServer() = default;
 
 void WebServer::listen() {
-  if (::listen(socket_.get(), SOMAXCONN) == 0) return;
+  if (socket_.listen(SOMAXCONN)) return;
   throw ListenFailed{name_,
                      "listen tcp " + socket_.local_address() + ": bind: address already in use"};
 }

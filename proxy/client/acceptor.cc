@@ -65,7 +65,7 @@ Acceptor::Acceptor(Services& services, BoundSocket socket, Entry entry)
 Acceptor::~Acceptor() = default;
 
 void Acceptor::listen() {
-  if (::listen(socket_.get(), kBacklog) != 0) {
+  if (!socket_.listen(kBacklog)) {
     // SO_REUSEADDR lets two sockets bind as long as neither listens, so some conflicts show only
     // here.
     throw ListenFailed{ListenFailed::of(entry_),

@@ -67,6 +67,13 @@ std::string peer_text(const sockaddr_storage& storage) {
   return peer.address.text_with_port(peer.port);
 }
 
+bool BoundSocket::listen(int backlog) {
+  if (::listen(descriptor_, backlog) != 0) return false;
+  const int on = 1;
+  ::setsockopt(descriptor_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  return true;
+}
+
 BoundSocket& BoundSocket::operator=(BoundSocket&& other) noexcept {
   if (this != &other) {
     if (descriptor_ >= 0) ::close(descriptor_);

@@ -22,6 +22,9 @@ class BoundSocket {
   ~BoundSocket();
   int get() const { return descriptor_; }
   int release() { return std::exchange(descriptor_, -1); }
+  /// False: the kernel refuses, and errno(3) says why. Connections that are accepted leave the port
+  /// to who names it later, as a restart does.
+  bool listen(int backlog);
   /// `127.0.0.1:40027`, `[::]:40027`.
   std::string local_address() const;
   std::uint16_t local_port() const;

@@ -35,6 +35,27 @@ TEST(BoundSocketTest, ANamedPortCanBeHadAgainWhileConnectionsOfBeforeEnd) {
   EXPECT_EQ(reuse, 1);
 }
 
+TEST(BoundSocketTest, APortThatTheKernelChoseCanBeNamedAfterConnectionsToIt) {
+  std::string address;
+  {
+    Result<BoundSocket> chosen = bind_socket("127.0.0.1:0", Transport::tcp);
+    ASSERT_TRUE(chosen.has_value());
+    ASSERT_TRUE(chosen->listen(1));
+    address = chosen->local_address();
+    sockaddr_storage where{};
+    socklen_t size = sizeof where;
+    ASSERT_EQ(::getsockname(chosen->get(), reinterpret_cast<sockaddr*>(&where), &size), 0);
+    const BoundSocket client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(::connect(client.get(), reinterpret_cast<sockaddr*>(&where), size), 0);
+    // Who ends first keeps what is left of the connection for a minute.
+    const BoundSocket accepted(::accept4(chosen->get(), nullptr, nullptr, SOCK_CLOEXEC));
+    ::shutdown(accepted.get(), SHUT_RDWR);
+  }
+  Result<BoundSocket> named = bind_socket(address, Transport::tcp);
+  ASSERT_TRUE(named.has_value()) << named.error().text;
+  EXPECT_TRUE(named->listen(1));
+}
+
 TEST(BoundSocketTest, SaysWhereItIs) {
   const struct {
     const char* listen;
