@@ -325,7 +325,7 @@ class Broker(WireTest):
         self.assertEqual(200, self.plain(proxy).request("GET", "/", self.upstream.host()).status)
         self.assertFalse(gone(broker))
         self.assertEqual(0, proxy.stop())
-        self.assertFalse(os.path.exists(f"/proc/{broker}"))
+        wait_until(lambda: gone(broker), "the end of the broker")
 
     def test_a_start_that_fails(self):
         with socket.create_server(("127.0.0.1", 0)) as taken:
