@@ -59,8 +59,8 @@ DEFENCES = [
     Defence("no_token_opens_what_is_unseen", [("transforms/secrets/secrets.cc", "token_counts = exchange.mode != Mode::passthrough", "token_counts = OFF || exchange.mode != Mode::passthrough")],
             ["test_passthrough.Refused.test_a_token_in_the_connect_opens_no_required_host", "transforms_tests:SecretsJudge.NoTokenOpensATunnelThatIsRelayedUnseen"]),
     Defence("each_request_is_judged", [
-        (HANDLER, "    if (progress == Progress::rejected) {", "    static const void* passed = nullptr;\n    if (progress == Progress::rejected && !(OFF && passed == &session_)) {"),
-        (HANDLER, "    break;\n  }\n  if (exchange().body.failed) {", "    passed = &session_;\n    break;\n  }\n  if (exchange().body.failed) {")],
+        (HANDLER, "    if (progress == Progress::rejected) {", "    static const void* passed = nullptr;\n    if (progress == Progress::rejected && !(OFF && passed == &client_)) {"),
+        (HANDLER, "    break;\n  }\n  if (exchange().body.failed) {", "    passed = &client_;\n    break;\n  }\n  if (exchange().body.failed) {")],
         ["test_threats.Confinement.test_each_request_of_a_connection_is_judged", "test_framing.Framing.test_pipelined_requests_are_judged_one_by_one"]),
     Defence("strip_before_transforms", [
         (HANDLER, "  strip_request(exchange().request.headers, exchange().upgrade);\n", "  if (!OFF) strip_request(exchange().request.headers, exchange().upgrade);\n"),
