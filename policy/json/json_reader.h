@@ -42,6 +42,8 @@ class JsonReader {
 
  private:
   friend class JsonObject;
+  template <class Item>
+  friend class JsonIterator;
   friend class JsonValue;
   struct Text {
     std::uint32_t begin = 0, size = 0;

@@ -143,7 +143,8 @@ Result<JsonObject> JsonValue::read() const {
   return JsonObject(*this);
 }
 
-JsonMember JsonObject::Iterator::operator*() const {
+template <>
+JsonMember JsonIterator<JsonMember>::operator*() const {
   return {value_.reader_->view(value_.reader_->nodes_[value_.index_].name), value_};
 }
 

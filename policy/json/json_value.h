@@ -13,6 +13,8 @@ namespace iron::policy {
 
 class JsonArray;
 class JsonObject;
+template <class Item>
+class JsonIterator;
 class JsonReader;
 
 /// A number as it stands in the document. Nothing is rounded unless the caller asks for it.
@@ -51,6 +53,8 @@ class JsonValue {
   friend class JsonArray;
   friend class JsonObject;
   friend class JsonReader;
+  template <class Item>
+  friend class JsonIterator;
   JsonValue(const JsonReader* reader, std::uint32_t index) : reader_(reader), index_(index) {}
   std::uint32_t first() const;  ///< the value inside that comes first
   std::uint32_t after() const;  ///< the value behind this one, or what would be its place
@@ -83,28 +87,39 @@ struct JsonMember {
   JsonValue value;
 };
 
+/// Steps through what an array or an object holds; `Item` is what it gives.
+template <class Item>
+class JsonIterator {
+ public:
+  using iterator_category = std::input_iterator_tag;
+  using value_type = Item;
+  using difference_type = std::ptrdiff_t;
+  using pointer = void;
+  using reference = Item;
+  Item operator*() const;
+  JsonIterator& operator++() {
+    value_.index_ = value_.after();
+    return *this;
+  }
+  bool operator==(const JsonIterator& other) const { return value_.index_ == other.value_.index_; }
+
+ private:
+  friend class JsonArray;
+  friend class JsonObject;
+  explicit JsonIterator(JsonValue value) : value_(value) {}
+  JsonValue value_;
+};
+template <>
+inline JsonValue JsonIterator<JsonValue>::operator*() const {
+  return value_;
+}
+template <>
+JsonMember JsonIterator<JsonMember>::operator*() const;
+
 /// The elements of an array, in order: `for (const JsonValue value : array)`.
 class JsonArray {
  public:
-  class Iterator {
-   public:
-    using iterator_category = std::input_iterator_tag;
-    using value_type = JsonValue;
-    using difference_type = std::ptrdiff_t;
-    using pointer = void;
-    using reference = JsonValue;
-    JsonValue operator*() const { return value_; }
-    Iterator& operator++() {
-      value_.index_ = value_.after();
-      return *this;
-    }
-    bool operator==(const Iterator& other) const { return value_.index_ == other.value_.index_; }
-
-   private:
-    friend class JsonArray;
-    explicit Iterator(JsonValue value) : value_(value) {}
-    JsonValue value_;
-  };
+  using Iterator = JsonIterator<JsonValue>;
   Iterator begin() const { return Iterator({value_.reader_, value_.first()}); }
   Iterator end() const { return Iterator({value_.reader_, value_.after()}); }
   bool empty() const { return begin() == end(); }
@@ -119,25 +134,7 @@ class JsonArray {
 /// The members of an object, in order, repeated ones too: `for (const JsonMember member : object)`.
 class JsonObject {
  public:
-  class Iterator {
-   public:
-    using iterator_category = std::input_iterator_tag;
-    using value_type = JsonMember;
-    using difference_type = std::ptrdiff_t;
-    using pointer = void;
-    using reference = JsonMember;
-    JsonMember operator*() const;
-    Iterator& operator++() {
-      value_.index_ = value_.after();
-      return *this;
-    }
-    bool operator==(const Iterator& other) const { return value_.index_ == other.value_.index_; }
-
-   private:
-    friend class JsonObject;
-    explicit Iterator(JsonValue value) : value_(value) {}
-    JsonValue value_;
-  };
+  using Iterator = JsonIterator<JsonMember>;
   Iterator begin() const { return Iterator({value_.reader_, value_.first()}); }
   Iterator end() const { return Iterator({value_.reader_, value_.after()}); }
   bool empty() const { return begin() == end(); }

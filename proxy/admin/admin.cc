@@ -10,7 +10,6 @@
 
 #include "policy/match/path.h"
 #include "proxy/admin/admin_answers.h"
-#include "proxy/wait/loop.h"
 
 namespace iron::proxy {
 namespace {

@@ -1,7 +1,5 @@
 #include "proxy/admin/web_server.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <chrono>
@@ -16,24 +14,10 @@ namespace iron::proxy {
 namespace {
 
 constexpr std::size_t kMostConnections = 256;
-/// In accepting, when descriptors have run out.
-constexpr auto kPause = std::chrono::milliseconds(100);
+/// From accepting, when descriptors have run out.
+constexpr auto kRest = std::chrono::milliseconds(100);
 
 }  // namespace
-
-struct WebServer::Accepting {
-  Accepting(EventLoop& loop, int descriptor)
-      : socket(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0)),
-        watch(loop, socket.get(), Watch::Kind::listener),
-        pause(loop) {
-    watch.set_pause(&pause);
-  }
-  BoundSocket socket;
-  Watch watch;  // behind the socket: it lets go of the descriptor before that is closed
-  Pause pause;
-  std::size_t open = 0;
-  bool stopped = false;
-};
 
 WebServer::WebServer(Log& log,
                      BoundSocket socket,
@@ -51,57 +35,33 @@ void WebServer::listen() {
 
 void WebServer::start(Site& site) {
   site_ = &site;
-  accepting_ = std::make_unique<Accepting>(site.loop(), socket_.get());
-  proxy::start(accept_all(), [this](std::exception_ptr failure) { log_.session_failed(failure); });
+  AcceptLoop::Host& host = *this;
+  accepting_.emplace(site.loop(), socket_, host, kRest);
+  accepting_->start();
 }
 
 void WebServer::stop() {
-  if (!accepting_) return;
-  accepting_->stopped = true;
-  accepting_->pause.wake();
+  if (accepting_) accepting_->stop();
 }
 
-Task<void> WebServer::accept_all() {
-  while (!accepting_->stopped) {
-    accepting_->watch.arm_read();
-    co_await accepting_->pause;
-    if (accepting_->stopped || !accepting_->watch.readable()) continue;
-    accepting_->watch.clear_readable();
-    if (accept_one()) continue;
-    accepting_->pause.set_timeout(kPause);
-    while (!accepting_->stopped && !accepting_->pause.expired()) co_await accepting_->pause;
-    accepting_->pause.clear_deadline();
-  }
-}
-
-/// False: there is no descriptor or memory, and whoever waits is still there at the next look.
-bool WebServer::accept_one() {
-  sockaddr_storage peer{};
-  socklen_t size = sizeof peer;
-  BoundSocket accepted(::accept4(accepting_->socket.get(), reinterpret_cast<sockaddr*>(&peer),
-                                 &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (accepted.get() < 0) {
-    return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
-  }
-  if (accepting_->open < kMostConnections) start_session(std::move(accepted), peer);
-  return true;
-}
-
-void WebServer::start_session(BoundSocket connection, const sockaddr_storage& peer) {
+void WebServer::take(BoundSocket connection, const SocketAddress& peer) {
+  if (open_ >= kMostConnections) return;
   try {
-    proxy::start(serve(std::move(connection), peer_text(peer)),
-                 [this](std::exception_ptr failure) { log_.session_failed(failure); });
+    proxy::start(serve(std::move(connection), peer.text()),
+                 [this](std::exception_ptr failure) { failed(failure); });
   } catch (const std::exception&) {
-    log_.session_failed(std::current_exception());
+    failed(std::current_exception());
   }
 }
+
+void WebServer::failed(std::exception_ptr failure) { log_.session_failed(failure); }
 
 Task<void> WebServer::serve(BoundSocket connection, std::string remote) {
   struct Leave {
     std::size_t& open;
     ~Leave() { --open; }
-  } leave{accepting_->open};
-  ++accepting_->open;
+  } leave{open_};
+  ++open_;
   WebSession session(*site_, *pages_, std::move(connection), std::move(remote));
   co_await session.run();
 }

@@ -1,12 +1,13 @@
 #pragma once
 
-#include <sys/socket.h>
-
-#include <cstdint>
+#include <cstddef>
+#include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "proxy/admin/web_handler.h"
+#include "proxy/net/accept_loop.h"
 #include "proxy/net/bound_socket.h"
 #include "proxy/wait/task.h"
 
@@ -18,7 +19,7 @@ class Site;
 /// An HTTP/1 server for pages beside the proxy, on one worker. Its connections keep the head and
 /// time limits of `proxy.limits`, do not count among `max_connections`, and go on while the proxy
 /// drains.
-class WebServer {
+class WebServer final : private AcceptLoop::Host {
  public:
   /// `name`: one of ListenFailed.
   WebServer(Log& log, BoundSocket socket, const char* name, std::unique_ptr<WebHandler> pages);
@@ -29,10 +30,8 @@ class WebServer {
   void stop();  ///< on the worker's thread
 
  private:
-  struct Accepting;
-  Task<void> accept_all();
-  bool accept_one();
-  void start_session(BoundSocket connection, const sockaddr_storage& peer);
+  void take(BoundSocket connection, const SocketAddress& peer) override;
+  void failed(std::exception_ptr failure) override;
   Task<void> serve(BoundSocket connection, std::string remote);
 
   Log& log_;
@@ -40,7 +39,8 @@ class WebServer {
   const char* name_;
   std::unique_ptr<WebHandler> pages_;
   Site* site_ = nullptr;
-  std::unique_ptr<Accepting> accepting_;
+  std::optional<AcceptLoop> accepting_;
+  std::size_t open_ = 0;  ///< connections
 };
 
 }  // namespace iron::proxy

@@ -15,16 +15,15 @@
 #include "proxy/exchange/services.h"
 #include "proxy/exchange/site.h"
 #include "proxy/http/answers.h"
+#include "proxy/net/accept_loop.h"
 #include "proxy/net/errno_text.h"
 #include "proxy/net/upstream_pool.h"
 #include "proxy/wait/event_loop.h"
-#include "proxy/wait/watch.h"
 
 namespace iron::proxy {
 namespace {
 constexpr int kBacklog = 4096;
-constexpr auto kFirstPause = std::chrono::milliseconds(100);
-constexpr auto kLongestPause = std::chrono::milliseconds(1000);
+constexpr auto kLongestRest = std::chrono::milliseconds(1000);
 
 /// A client whose request finds no descriptor for its upstream is not served, so a quarter is kept
 /// for that.
@@ -37,21 +36,31 @@ int descriptors_for_clients() {
 
 }  // namespace
 
-/// One worker's view of the socket, and the coroutine that accepts there.
-struct Acceptor::PerWorker {
-  PerWorker(Site& site_in, int descriptor)
-      : site(site_in),
-        socket(::fcntl(descriptor, F_DUPFD_CLOEXEC, 0)),
-        watch(site.loop(), socket.get(), Watch::Kind::listener),
-        pause(site.loop()) {
-    watch.set_pause(&pause);
+/// One worker's view of the socket.
+struct Acceptor::PerWorker final : AcceptLoop::Host {
+  PerWorker(Acceptor& acceptor_in, Site& site_in)
+      : acceptor(acceptor_in),
+        site(site_in),
+        loop(site.loop(), acceptor.socket_, *this, kLongestRest) {}
+
+  bool has_room() override { return !near_the_limit || !acceptor.short_of_descriptors(); }
+  void take(BoundSocket connection, const SocketAddress& peer) override {
+    near_the_limit = connection.get() >= acceptor.last_descriptor_;
+    acceptor.take(site, std::move(connection), {peer.address(), peer.port()});
   }
+  bool give_back(int error) override {
+    if (site.pool().idle_count() == 0) {
+      acceptor.warn(error);
+      return false;
+    }
+    site.pool().drop_idle();  // kept for speed only
+    return true;
+  }
+  void failed(std::exception_ptr failure) override { site.log().session_failed(failure); }
+
+  Acceptor& acceptor;
   Site& site;
-  BoundSocket socket;
-  Watch watch;  // behind the socket: it lets go of the descriptor before that is closed
-  Pause pause;
-  std::chrono::milliseconds rest = kFirstPause;
-  bool stopped = false;
+  AcceptLoop loop;
   bool near_the_limit =
       false;  ///< as the last descriptor it got says; the kernel gives out the lowest free one
 };
@@ -74,56 +83,14 @@ void Acceptor::listen() {
 }
 
 void Acceptor::start(Site& site) {
-  per_worker_.push_back(std::make_unique<PerWorker>(site, socket_.get()));
-  Log& log = services_.log;
-  iron::proxy::start(accept_all(*per_worker_.back()),
-                     [&log](std::exception_ptr failure) { log.session_failed(failure); });
+  per_worker_.push_back(std::make_unique<PerWorker>(*this, site));
+  per_worker_.back()->loop.start();
 }
 
 void Acceptor::stop(Site& site) {
   for (auto& own : per_worker_) {
-    if (&own->site != &site || own->stopped) continue;
-    own->stopped = true;
-    own->pause.wake();
+    if (&own->site == &site && !own->loop.stopped()) own->loop.stop();
   }
-}
-
-Task<void> Acceptor::accept_all(PerWorker& own) {
-  while (!own.stopped) {
-    own.watch.arm_read();
-    co_await own.pause;
-    if (own.stopped || !own.watch.readable()) continue;
-    own.watch.clear_readable();
-    const int error = accept_one(own);
-    if (error == 0) continue;
-    own.pause.set_timeout(own.rest);
-    own.rest = std::min(own.rest * 2, std::chrono::milliseconds(kLongestPause));
-    warn(error);
-    while (!own.stopped && !own.pause.expired()) co_await own.pause;
-    own.pause.clear_deadline();
-  }
-}
-
-/// The error for which accepting has to rest; 0: go on.
-int Acceptor::accept_one(PerWorker& own) {
-  int error = EMFILE;
-  if (!own.near_the_limit || !short_of_descriptors(own)) {
-    sockaddr_storage storage{};
-    socklen_t size = sizeof storage;
-    const int accepted = ::accept4(own.socket.get(), reinterpret_cast<sockaddr*>(&storage), &size,
-                                   SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (accepted >= 0) {
-      own.rest = kFirstPause;
-      own.near_the_limit = accepted >= last_descriptor_;
-      take(own.site, BoundSocket(accepted), peer_of(storage));
-      return 0;
-    }
-    error = errno;
-    if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM) return 0;
-  }
-  if (own.site.pool().idle_count() == 0) return error;
-  own.site.pool().drop_idle();  // kept for speed only
-  return 0;
 }
 
 void Acceptor::take(Site& site, BoundSocket connection, const Peer& peer) {
@@ -163,8 +130,8 @@ void Acceptor::refuse(int descriptor) {
   (void)::recv(descriptor, dropped.data(), dropped.size(), MSG_DONTWAIT);
 }
 
-bool Acceptor::short_of_descriptors(PerWorker& own) const {
-  const int next = ::fcntl(own.socket.get(), F_DUPFD_CLOEXEC, 0);
+bool Acceptor::short_of_descriptors() const {
+  const int next = ::fcntl(socket_.get(), F_DUPFD_CLOEXEC, 0);
   if (next >= 0) ::close(next);
   return next < 0 || next >= last_descriptor_;
 }

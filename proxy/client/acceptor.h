@@ -31,13 +31,11 @@ class Acceptor {
 
  private:
   struct PerWorker;
-  Task<void> accept_all(PerWorker& own);
-  int accept_one(PerWorker& own);
   void take(Site& site, BoundSocket connection, const Peer& peer);
   Task<void> turn_away(Site& site, BoundSocket connection, Peer peer);
   static void refuse(int descriptor);
   void warn(int error);
-  bool short_of_descriptors(PerWorker& own) const;
+  bool short_of_descriptors() const;
 
   Services& services_;
   BoundSocket socket_;

@@ -7,7 +7,7 @@
 
 #include "proxy/dns/answer_cache.h"
 #include "proxy/dns/network_lookup.h"
-#include "proxy/wait/loop.h"
+#include "proxy/wait/patience.h"
 
 namespace iron::proxy::dns {
 

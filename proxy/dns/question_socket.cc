@@ -1,39 +1,15 @@
 #include "proxy/dns/question_socket.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
-#include <cstring>
+#include <utility>
+
+#include "proxy/wait/socket_address.h"
 
 namespace iron::proxy::dns {
 namespace {
-
-struct Endpoint {
-  sockaddr_storage storage{};
-  socklen_t size = sizeof(sockaddr_storage);
-};
-
-Endpoint endpoint_of(const policy::IpAddress& address, std::uint16_t port) {
-  Endpoint result;
-  if (address.is_v4()) {
-    auto& v4 = reinterpret_cast<sockaddr_in&>(result.storage);
-    v4.sin_family = AF_INET;
-    v4.sin_port = htons(port);
-    std::memcpy(&v4.sin_addr, address.bytes().data(), sizeof v4.sin_addr);
-    result.size = sizeof v4;
-  } else {
-    auto& v6 = reinterpret_cast<sockaddr_in6&>(result.storage);
-    v6.sin6_family = AF_INET6;
-    v6.sin6_port = htons(port);
-    std::memcpy(&v6.sin6_addr, address.bytes().data(), sizeof v6.sin6_addr);
-    result.size = sizeof v6;
-  }
-  return result;
-}
 
 int family_of(const policy::IpAddress& address) { return address.is_v4() ? AF_INET : AF_INET6; }
 
@@ -60,28 +36,13 @@ QuestionSocket::~QuestionSocket() {
 
 int QuestionSocket::connect(const policy::IpAddress& address, std::uint16_t port) {
   if (descriptor_ < 0) return error_;
-  const Endpoint peer = endpoint_of(address, port);
-  const int done =
-      ::connect(descriptor_, reinterpret_cast<const sockaddr*>(&peer.storage), peer.size);
+  const SocketAddress peer = SocketAddress::of(address, port);
+  const int done = ::connect(descriptor_, peer.get(), peer.size);
   return done == 0 ? 0 : errno;
 }
 
 std::string QuestionSocket::local() const {
-  Endpoint own;
-  if (descriptor_ < 0 ||
-      ::getsockname(descriptor_, reinterpret_cast<sockaddr*>(&own.storage), &own.size) != 0) {
-    return {};
-  }
-  if (own.storage.ss_family == AF_INET) {
-    const auto& v4 = reinterpret_cast<const sockaddr_in&>(own.storage);
-    std::array<std::uint8_t, 4> bytes{};
-    std::memcpy(bytes.data(), &v4.sin_addr, bytes.size());
-    return policy::IpAddress::v4(bytes).text_with_port(ntohs(v4.sin_port));
-  }
-  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(own.storage);
-  std::array<std::uint8_t, 16> bytes{};
-  std::memcpy(bytes.data(), &v6.sin6_addr, bytes.size());
-  return policy::IpAddress::v6(bytes).text_with_port(ntohs(v6.sin6_port));
+  return descriptor_ < 0 ? std::string() : SocketAddress::local(descriptor_).text();
 }
 
 TcpQuestion::TcpQuestion(EventLoop& loop,

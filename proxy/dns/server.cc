@@ -20,10 +20,10 @@
 #include <system_error>
 #include <utility>
 
+#include "proxy/dns/asio_loop.h"
 #include "proxy/dns/datagram.h"
 #include "proxy/dns/responder.h"
 #include "proxy/log/log.h"
-#include "proxy/wait/loop.h"
 
 namespace iron::proxy::dns {
 namespace {

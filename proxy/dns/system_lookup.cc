@@ -16,28 +16,12 @@
 #include <system_error>
 #include <thread>
 
+#include "proxy/wait/socket_address.h"
+
 namespace iron::proxy::dns {
 namespace {
 
 constexpr std::chrono::seconds kIdleLimit{10};
-
-std::optional<policy::IpAddress> address_of(const addrinfo& info) {
-  if (info.ai_family == AF_INET) {
-    sockaddr_in socket_address{};
-    std::memcpy(&socket_address, info.ai_addr, sizeof(socket_address));
-    std::array<std::uint8_t, 4> bytes{};
-    std::memcpy(bytes.data(), &socket_address.sin_addr, bytes.size());
-    return policy::IpAddress::v4(bytes);
-  }
-  if (info.ai_family == AF_INET6) {
-    sockaddr_in6 socket_address{};
-    std::memcpy(&socket_address, info.ai_addr, sizeof(socket_address));
-    std::array<std::uint8_t, 16> bytes{};
-    std::memcpy(bytes.data(), &socket_address.sin6_addr, bytes.size());
-    return policy::IpAddress::v6(bytes);
-  }
-  return std::nullopt;
-}
 
 LookupOutcome failure(int code, const std::string& shown) {
   using Status = LookupOutcome::Status;
@@ -60,7 +44,7 @@ LookupOutcome system_lookup(const std::string& name, const std::string& shown) {
   if (code != 0) return failure(code, shown);
   LookupOutcome outcome;
   for (const addrinfo* info = found; info != nullptr; info = info->ai_next) {
-    const auto address = address_of(*info);
+    const auto address = address_of(*info->ai_addr);
     auto& list = outcome.addresses;
     if (address && std::find(list.begin(), list.end(), *address) == list.end()) {
       list.push_back(*address);

@@ -1,8 +1,5 @@
 #include "proxy/exchange/round_trip.h"
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -11,8 +8,8 @@
 #include "proxy/exchange/site.h"
 #include "proxy/http/answers.h"
 #include "proxy/http/header_rules.h"
-#include "proxy/net/bound_socket.h"
 #include "proxy/net/silence.h"
+#include "proxy/wait/socket_address.h"
 #include "tls/error_text.h"
 
 namespace iron::proxy {
@@ -28,11 +25,8 @@ constexpr std::size_t kInterimBytes = 65536;
 std::string read_error_text(UpstreamConnection& upstream) {
   const std::optional<int> alert = upstream.connection.stream().alert();
   if (alert) return tls::remote_alert_text(*alert);
-  sockaddr_storage storage{};
-  socklen_t size = sizeof storage;
-  ::getsockname(upstream.connection.stream().descriptor(), reinterpret_cast<sockaddr*>(&storage),
-                &size);
-  return "read tcp " + peer_text(storage) + "->" + upstream.address +
+  const int descriptor = upstream.connection.stream().descriptor();
+  return "read tcp " + SocketAddress::local(descriptor).text() + "->" + upstream.address +
          ": read: connection reset by peer";
 }
 

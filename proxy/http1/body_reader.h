@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "proxy/http/body_source.h"
 #include "proxy/http1/chunk_extension.h"
 #include "proxy/http1/head_parser.h"
 
@@ -33,7 +34,7 @@ class BodyReader {
   /// The peer ended its side: whether that completes the body.
   bool finish_at_eof();
   /// What `input` brings of the body that is still to come; nothing is read.
-  enum class Ahead { open, complete, broken };
+  using Ahead = BodySource::Ahead;
   Ahead look_ahead(std::string_view input) const;
   bool completes_with(std::string_view input) const { return look_ahead(input) == Ahead::complete; }
   /// Bytes still expected of a body with a length; 0 otherwise.

@@ -38,18 +38,6 @@ void Http1Body::consume(std::size_t count) {
   if (piece_.empty()) place_.input.consume(std::exchange(raw_, 0));
 }
 
-BodySource::Ahead Http1Body::look_ahead() const {
-  switch (reader_.look_ahead(place_.input.view().substr(raw_))) {
-    case BodyReader::Ahead::open:
-      return Ahead::open;
-    case BodyReader::Ahead::complete:
-      return Ahead::complete;
-    case BodyReader::Ahead::broken:
-      break;
-  }
-  return Ahead::broken;
-}
-
 /// Gathers what the peer has sent so far: several records are passed on at once.
 BodySource::Step Http1Body::fill() {
   Buffer& input = place_.input;

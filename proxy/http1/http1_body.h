@@ -31,8 +31,8 @@ class Http1Body final : public BodySource {
   bool done() const override { return reader_.done(); }
   std::uint64_t remaining() const override { return reader_.remaining(); }
   std::uint64_t size() const override { return size_; }
-  bool buffered() const override { return !piece_.empty() || !place_.input.empty(); }
-  Ahead look_ahead() const override;
+  bool buffered() const override { return !place_.input.empty(); }
+  Ahead look_ahead() const override { return reader_.look_ahead(place_.input.view().substr(raw_)); }
   std::size_t take_arrived() override { return std::exchange(arrived_, 0); }
   void end_bulk() override;
   std::string_view problem() const override { return problem_; }

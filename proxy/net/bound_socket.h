@@ -45,10 +45,6 @@ struct ListenFailed {
   std::string reason;
 };
 
-Peer peer_of(const sockaddr_storage& address);
-/// `ip:port` of a socket's peer.
-std::string peer_text(const sockaddr_storage& peer);
-
 /// Binds without listening. Fails with `listen tcp 127.0.0.1:80: bind: address already in use` and
 /// the like.
 Result<BoundSocket> bind_socket(const std::string& address, policy::Transport transport);

@@ -17,6 +17,7 @@
 #include "proxy/net/errno_text.h"
 #include "proxy/net/keep_alive.h"
 #include "proxy/wait/event_loop.h"
+#include "proxy/wait/socket_address.h"
 
 namespace iron::proxy {
 namespace {
@@ -30,29 +31,6 @@ constexpr std::size_t kAttemptsAtOnce = 4;  // of one family
 constexpr auto kHandshakeTimeout = std::chrono::seconds(10);
 
 Error client_gone() { return fail("client gone", Fault::client_gone); }
-
-struct SocketAddress {
-  sockaddr_storage storage{};
-  socklen_t size = 0;
-};
-
-SocketAddress socket_address(const IpAddress& address, std::uint16_t port) {
-  SocketAddress result;
-  if (address.is_v4()) {
-    auto& v4 = reinterpret_cast<sockaddr_in&>(result.storage);
-    v4.sin_family = AF_INET;
-    v4.sin_port = htons(port);
-    std::memcpy(&v4.sin_addr, address.bytes().data(), 4);
-    result.size = sizeof v4;
-  } else {
-    auto& v6 = reinterpret_cast<sockaddr_in6&>(result.storage);
-    v6.sin6_family = AF_INET6;
-    v6.sin6_port = htons(port);
-    std::memcpy(&v6.sin6_addr, address.bytes().data(), 16);
-    result.size = sizeof v6;
-  }
-  return result;
-}
 
 /// Addresses of one family in their order: the next is tried when one has failed, or brought
 /// nothing for a while.
@@ -177,7 +155,7 @@ class Race {
         const auto remaining = began_ + kConnectTimeout - now;
         const auto share = std::max<std::chrono::nanoseconds>(
             remaining / left, std::min<std::chrono::nanoseconds>(kShortestShare, remaining));
-        opened = open(lane, socket_address(address, port), now + share);
+        opened = open(lane, SocketAddress::of(address, port), now + share);
       }
     }
     const bool more = lane.next < lane.addresses.size() && lane.attempts.size() < kAttemptsAtOnce;
@@ -204,8 +182,7 @@ class Race {
     const int one = 1;
     ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     keep_alive(socket.get());
-    if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&peer.storage), peer.size) != 0 &&
-        errno != EINPROGRESS) {
+    if (::connect(socket.get(), peer.get(), peer.size) != 0 && errno != EINPROGRESS) {
       note("connect: " + errno_text(errno), request_.address);
       return false;
     }

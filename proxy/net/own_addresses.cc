@@ -1,11 +1,10 @@
 #include "proxy/net/own_addresses.h"
 
 #include <ifaddrs.h>
-#include <netinet/in.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
+
+#include "proxy/wait/socket_address.h"
 
 namespace iron::proxy {
 
@@ -20,15 +19,7 @@ void OwnAddresses::add_all_local(std::uint16_t port) {
   if (::getifaddrs(&list) != 0) return;
   for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
     if (entry->ifa_addr == nullptr) continue;
-    if (entry->ifa_addr->sa_family == AF_INET) {
-      std::array<std::uint8_t, 4> bytes{};
-      std::memcpy(bytes.data(), &reinterpret_cast<sockaddr_in*>(entry->ifa_addr)->sin_addr, 4);
-      local_.push_back(policy::IpAddress::v4(bytes));
-    } else if (entry->ifa_addr->sa_family == AF_INET6) {
-      std::array<std::uint8_t, 16> bytes{};
-      std::memcpy(bytes.data(), &reinterpret_cast<sockaddr_in6*>(entry->ifa_addr)->sin6_addr, 16);
-      local_.push_back(policy::IpAddress::v6(bytes));
-    }
+    if (const auto address = address_of(*entry->ifa_addr)) local_.push_back(*address);
   }
   ::freeifaddrs(list);
 }

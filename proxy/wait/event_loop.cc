@@ -75,7 +75,7 @@ EventLoop::~EventLoop() {
 bool EventLoop::turn(std::chrono::nanoseconds limit) {
   // Who gave its turn away goes behind what one more look at the descriptors finds.
   IntrusiveList<Pause> passed;
-  bool busy = mail_left_ || !ready_.empty() || !ending_.empty();
+  bool busy = mailbox_.announced() || !ready_.empty() || !ending_.empty();
   while (Pause* pause = passed_.front()) passed.push_back(*pause);
   busy = busy || !passed.empty();
   const bool happened = poller_.wait(busy ? std::chrono::nanoseconds(0) : patience(limit));
@@ -95,11 +95,9 @@ bool EventLoop::turn(std::chrono::nanoseconds limit) {
     }
   } const rest{*this, passed};
   if (due) tick(passed);
-  // What throws leaves those behind it for the next turn, although they are announced no more.
-  mail_left_ = mail_left_ || happened;
-  while (mail_left_ && mailbox_.deliver_next()) {
+  // What throws leaves those behind it for the next turn.
+  while (mailbox_.announced() && mailbox_.deliver_next()) {
   }
-  mail_left_ = false;
   return busy || happened || due;
 }
 

@@ -7,8 +7,8 @@
 
 #include "proxy/wait/clock.h"
 #include "proxy/wait/intrusive_list.h"
-#include "proxy/wait/loop.h"
 #include "proxy/wait/mailbox.h"
+#include "proxy/wait/patience.h"
 #include "proxy/wait/pause.h"
 #include "proxy/wait/poller.h"
 
@@ -100,7 +100,6 @@ class EventLoop {
   IntrusiveList<Alarm> alarms_;
   IntrusiveList<TurnEnd> ending_;
   SteadyTime next_tick_ = SteadyTime::max();
-  bool mail_left_ = false;
   bool stopped_ = false;
   bool draining_ = false, cut_ = false;
 };

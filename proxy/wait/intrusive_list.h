@@ -43,10 +43,6 @@ class IntrusiveList {
     return next == &head_ ? nullptr : static_cast<T*>(next);
   }
   /// An element of this or another list is moved.
-  void push_front(T& element) {
-    element.unlink();
-    insert(element, head_, *head_.next_);
-  }
   void push_back(T& element) {
     element.unlink();
     insert(element, *head_.previous_, head_);

@@ -53,12 +53,14 @@ Message* Mailbox::take() {
 
 bool Mailbox::deliver_next() {
   Message* const message = take();
-  if (message == nullptr) return false;
+  announced_ = message != nullptr;
+  if (!announced_) return false;
   message->deliver();
   return true;
 }
 
 void Mailbox::ready(std::uint32_t) {
+  announced_ = true;
   std::uint64_t count = 0;
   const std::lock_guard lock(mutex_);
   (void)!::read(signal_, &count, sizeof count);

@@ -36,7 +36,10 @@ class Mailbox final : private Readiness {
   void send(Message& message) noexcept;
   /// A message that is not sent is left alone.
   void withdraw(Message& message) noexcept;
-  /// Delivers one; false if there is none. On the loop's thread.
+  /// Something was sent since deliver_next() found nothing. Takes no lock: most turns of a loop
+  /// bring no message. On the loop's thread, as the next one.
+  bool announced() const { return announced_; }
+  /// Delivers one; false if there is none.
   bool deliver_next();
   /// Takes one out without delivering it; null if there is none.
   Message* take();
@@ -49,6 +52,7 @@ class Mailbox final : private Readiness {
   Message* first_ = nullptr;
   Message* last_ = nullptr;
   bool signalled_ = false;
+  bool announced_ = false;  ///< the loop's thread alone
 };
 
 }  // namespace iron::proxy

@@ -36,7 +36,12 @@ set(proxy_tests
   line_queue_test.cc
   line_sender_test.cc
   own_addresses_test.cc
-  wait_test.cc
+  event_loop_test.cc
+  later_test.cc
+  mailbox_test.cc
+  watch_test.cc
+  accept_loop_test.cc
+  socket_address_test.cc
   web_message_test.cc
   local_lookups_test.cc
   log_chunks_test.cc

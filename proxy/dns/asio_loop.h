@@ -3,15 +3,13 @@
 #include <array>
 #include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/io_context.hpp>
-#include <chrono>
 #include <cstddef>
 #include <exception>
 #include <memory>
 #include <new>
-#include <thread>
 #include <utility>
 
-namespace iron::proxy {
+namespace iron::proxy::dns {
 
 /// Runs the loop until it is stopped. What a handler throws (memory ran out) ends what that handler
 /// did, not the process; `report()`, which throws nothing, tells of std::current_exception().
@@ -23,18 +21,6 @@ void run_loop(boost::asio::io_context& context, Report report) {
       return;
     } catch (const std::exception&) {
       report();
-    }
-  }
-}
-
-/// Repeats `step` until memory is there for it.
-template <class Step>
-auto with_patience(Step step) {
-  while (true) {
-    try {
-      return step();
-    } catch (const std::bad_alloc&) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
   }
 }
@@ -93,4 +79,4 @@ auto in_memory(const std::shared_ptr<HandlerMemory>& memory, Handler handler) {
   return boost::asio::bind_allocator(HandlerAllocator<std::byte>(memory), std::move(handler));
 }
 
-}  // namespace iron::proxy
+}  // namespace iron::proxy::dns
