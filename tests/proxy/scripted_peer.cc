@@ -46,11 +46,14 @@ int Listener::accept() const {
   return ::accept4(descriptor_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
-int Listener::connect() const {
+int connect_to(std::uint16_t port, std::uint8_t from) {
   const int made = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const sockaddr_in address = loopback(port_);
-  const auto* const name = reinterpret_cast<const sockaddr*>(&address);
-  check(::connect(made, name, sizeof address) == 0, "no connection");
+  sockaddr_in own = loopback(0);
+  own.sin_addr.s_addr = htonl((INADDR_LOOPBACK & ~0xffU) | from);
+  const sockaddr_in address = loopback(port);
+  check(::bind(made, reinterpret_cast<const sockaddr*>(&own), sizeof own) == 0 &&
+            ::connect(made, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0,
+        "no connection");
   ::fcntl(made, F_SETFL, O_NONBLOCK);
   const int one = 1;
   ::setsockopt(made, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);

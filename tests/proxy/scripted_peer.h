@@ -18,6 +18,10 @@ struct SocketPair {
   int session = -1, peer = -1;  ///< to be closed by whoever takes them
 };
 
+/// A connection to that port of the loopback interface, non-blocking; `from`: the last number of
+/// its own address, 127.0.0.1 and so on. Throws std::runtime_error.
+int connect_to(std::uint16_t port, std::uint8_t from = 1);
+
 /// A listener on the loopback interface, on a port of the system's choice. Throws
 /// std::runtime_error.
 class Listener {
@@ -30,7 +34,7 @@ class Listener {
   /// The next connection, non-blocking, or -1 where there is none yet.
   int accept() const;
   /// A connection to it.
-  int connect() const;
+  int connect() const { return connect_to(port_); }
 
  private:
   int descriptor_;

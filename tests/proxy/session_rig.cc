@@ -15,6 +15,7 @@
 #include "policy/yaml/yaml_reader.h"
 #include "proxy/client/client_session.h"
 #include "proxy/net/bound_socket.h"
+#include "tests/proxy/rig_authority.h"
 
 namespace iron::proxy::test {
 namespace {
@@ -118,6 +119,7 @@ SessionRig::SessionRig(policy::Config config, const Variables& variables)
 }
 
 SessionRig::~SessionRig() {
+  for (const auto& acceptor : acceptors_) acceptor->stop(*site_);
   site_->loop().cut_all();
   settle();
   if (sessions() != 0) ::abort();  // they would outlive what they live from
@@ -135,6 +137,10 @@ std::shared_ptr<const Snapshot> SessionRig::make_snapshot(policy::Config config)
       std::make_shared<const transforms::Pipeline>(snapshot->config, used, warnings);
   for (const policy::TransformConfig& transform : snapshot->config.transforms) {
     snapshot->swaps_secrets |= transform.name == "secrets";
+  }
+  if (secure_) {
+    snapshot->leaves = RigAuthority::get().leaves();
+    snapshot->server_tls = RigAuthority::get().server();
   }
   return snapshot;
 }
@@ -175,6 +181,7 @@ std::string SessionRig::client_address(std::uint32_t number) {
 bool SessionRig::turn() {
   bool moved = site_->loop().turn();
   for (ScriptedPeer& peer : peers_) moved |= peer.move();
+  for (std::size_t i = 0; i < actors_.size(); ++i) moved |= actors_[i]->act();
   return moved;
 }
 
@@ -193,6 +200,36 @@ bool SessionRig::settle_until(const std::function<bool()>& done) {
     ::poll(nullptr, 0, 1);
   }
   return false;
+}
+
+bool SessionRig::turn_until(const std::function<bool()>& done) {
+  constexpr int kMostIdle = 2000;
+  for (int idle = 0; idle < kMostIdle;) {
+    if (done()) return true;
+    if (turn()) {
+      idle = 0;
+    } else if (!site_->loop().turn(std::chrono::milliseconds(1))) {
+      ++idle;
+    }
+  }
+  return false;
+}
+
+void SessionRig::secure() {
+  secure_ = true;
+  RigAuthority::get().load_trust(*services_);
+  site_->set_snapshot(make_snapshot(site_->snapshot()->config));
+}
+
+std::uint16_t SessionRig::listen(Entry entry, std::int64_t total, std::int64_t per_client) {
+  Result<BoundSocket> socket = bind_socket("127.0.0.1:0", policy::Transport::tcp);
+  if (!socket) throw std::runtime_error(socket.error().text);
+  const std::uint16_t port = socket->local_port();
+  services_->gate.set_limits(total, per_client);
+  acceptors_.push_back(std::make_unique<Acceptor>(*services_, *std::move(socket), entry));
+  acceptors_.back()->listen();
+  acceptors_.back()->start(*site_);
+  return port;
 }
 
 void SessionRig::advance(std::chrono::nanoseconds by) {
@@ -228,6 +265,7 @@ std::string SessionRig::notes() {
 std::string SessionRig::leftovers() {
   std::string found;
   if (sessions() != 0) found += "sessions; ";
+  services_->gate.set_limits(kMostClients, kMostClients);
   // The counts themselves are nobody's business; how much there is room for tells them.
   const policy::IpAddress probe = policy::IpAddress::v4({203, 0, 113, 1});
   std::int64_t entered = 0;

@@ -13,6 +13,7 @@
 
 #include "policy/config/config.h"
 #include "policy/secret/secret.h"
+#include "proxy/client/acceptor.h"
 #include "proxy/exchange/services.h"
 #include "proxy/exchange/site.h"
 #include "proxy/exchange/snapshot.h"
@@ -52,6 +53,16 @@ class MemoryFile {
   std::int64_t taken_ = 0;
 };
 
+/// Someone in a rig who acts without being told.
+class RigActor {
+ public:
+  /// Does what can be done. False: that was nothing.
+  virtual bool act() = 0;
+
+ protected:
+  ~RigActor() = default;
+};
+
 /// Whole client sessions between scripted peers: no thread, no clock but the test's, no network.
 /// The site is a real one with a real pipeline; clients come in through ClientSession::launch,
 /// origins lie in the pool. Everything happens in settle().
@@ -80,8 +91,17 @@ class SessionRig {
 
   /// `ip:port` of the client that was connected as the `number`th, from 1, as records show it.
   static std::string client_address(std::uint32_t number);
-  /// A connection that a session dialled.
+  /// A connection that a session dialled, or that goes to a listener of ours.
   ScriptedPeer& adopt(int descriptor) { return peers_.emplace_back(descriptor); }
+  /// Takes TLS of clients, and trusts origins, by RigAuthority. Clients are still those of
+  /// connect().
+  void secure();
+  /// Accepts on a port of the loopback interface, with limits on connections in all and of one
+  /// address, as one who came by connect() is none. Returns the port.
+  std::uint16_t listen(Entry entry, std::int64_t total, std::int64_t per_client);
+  /// Takes part in each turn, also in those that it turns itself, until it leaves.
+  void join(RigActor& actor) { actors_.push_back(&actor); }
+  void leave(RigActor& actor) { std::erase(actors_, &actor); }
 
   /// Runs the loop and the peers until nobody can do anything. Throws std::runtime_error when that
   /// takes no end.
@@ -91,6 +111,8 @@ class SessionRig {
   /// Does so until `done` holds; for what comes over a network or from the kernel. False: it did
   /// not within some seconds.
   bool settle_until(const std::function<bool()>& done);
+  /// Turns until `done` holds. False: nobody did anything for long.
+  bool turn_until(const std::function<bool()>& done);
   /// Moves the clock, and lets happen what is due.
   void advance(std::chrono::nanoseconds by);
   void reload(policy::Config config);
@@ -124,7 +146,10 @@ class SessionRig {
   std::deque<ScriptedPeer> peers_;
   std::vector<ScriptedPeer*> origins_;
   std::set<std::string> keys_;  ///< of the pool
+  std::vector<RigActor*> actors_;
+  std::vector<std::unique_ptr<Acceptor>> acceptors_;
   std::uint32_t clients_ = 0;
+  bool secure_ = false;
 };
 
 }  // namespace iron::proxy::test

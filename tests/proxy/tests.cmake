@@ -75,18 +75,27 @@ endif()
 
 # Whole sessions between scripted peers.
 set(session_tests
+  beast_messages.cc
+  beast_peers.cc
   http_message.cc
+  peer_exchanges.cc
+  peer_stream.cc
+  rig_authority.cc
+  rig_stream.cc
   scripted_peer.cc
   session_dial_test.cc
   session_faults_test.cc
   session_model.cc
   session_model_peers.cc
   session_model_test.cc
+  session_peers_test.cc
   session_rig.cc
   session_script.cc
   session_secrets_test.cc
   session_test.cc
   session_time_test.cc
+  session_tls_test.cc
 )
 list(TRANSFORM session_tests PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/proxy/)
+list(APPEND session_tests ${CMAKE_CURRENT_SOURCE_DIR}/tls/test_pki.cc)
 iron_unit_tests(session_tests SHARDS 2 SOURCES ${session_tests} LIBRARIES iron::proxy)
