@@ -119,71 +119,23 @@ std::vector<FaultCase> host_cases() {
       {"no Host in HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", none},
       {"empty Host", with_host_line("Host:"), none},
       {"two Host fields", with_fields("Host: h.test\r\n"), malformed},
-      {"two Host fields, other case and value", with_fields("hOST: evil.test\r\n"), malformed},
-      {"two Host fields, one empty", with_fields("Host:\r\n"), malformed},
-      {"two Host fields in HTTP/1.0", "GET / HTTP/1.0\r\nHost: a.test\r\nHost: b.test\r\n\r\n",
-       malformed},
       {"NUL in Host", with_host_line(std::string("Host: h\0.test", 13)), malformed},
   };
 }
 
+/// What the checks across the fields find is known here too.
 std::vector<FaultCase> framing_cases() {
   using enum HeadFault;
   const std::string length = "Content-Length: ", coding = "Transfer-Encoding: ";
   return {
-      {"length with a plus", with_fields(length + "+5\r\n"), malformed},
-      {"length with a minus", with_fields(length + "-1\r\n"), malformed},
-      {"length in hexadecimal", with_fields(length + "0x5\r\n"), malformed},
-      {"length with a separator", with_fields(length + "1_0\r\n"), malformed},
-      {"length with a blank inside", with_fields(length + "1 0\r\n"), malformed},
-      {"length with a fraction", with_fields(length + "1.0\r\n"), malformed},
-      {"empty length", with_fields(length + "\r\n"), malformed},
-      {"length of letters", with_fields(length + "x\r\n"), malformed},
-      {"list of equal lengths", with_fields(length + "3, 3\r\n"), malformed},
-      {"list of lengths without blank", with_fields(length + "3,3\r\n"), malformed},
-      {"list of one length", with_fields(length + "3,\r\n"), malformed},
-      {"length of 19 digits", with_fields(length + "1000000000000000000\r\n"), malformed},
-      {"length of many zeroes", with_fields(length + "0000000000000000005\r\n"), malformed},
-      {"length above 64 bits", with_fields(length + "18446744073709551617\r\n"), malformed},
-      {"two equal lengths", with_fields(length + "3\r\ncontent-length: 3\r\n"), malformed},
-      {"two lengths", with_fields(length + "3\r\n" + length + "4\r\n"), malformed},
+      {"list of lengths", with_fields(length + "3, 3\r\n"), malformed},
       {"length and coding", with_fields(length + "3\r\n" + coding + "chunked\r\n"), malformed},
-      {"coding and length", with_fields(coding + "chunked\r\n" + length + "3\r\n"), malformed},
-      {"length of zero and coding", with_fields(length + "0\r\n" + coding + "chunked\r\n"),
-       malformed},
-      {"unknown coding and length", with_fields(coding + "gzip\r\n" + length + "3\r\n"), malformed},
       {"coding in HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", malformed},
-      {"unknown coding in HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: gzip\r\n\r\n",
-       malformed},
-      {"coding and length in HTTP/1.0",
-       "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", malformed},
-      {"gzip", with_fields(coding + "gzip\r\n"), transfer_encoding},
-      {"identity", with_fields(coding + "identity\r\n"), transfer_encoding},
       {"gzip, chunked", with_fields(coding + "gzip, chunked\r\n"), transfer_encoding},
-      {"identity, chunked", with_fields(coding + "identity, chunked\r\n"), transfer_encoding},
-      {"chunked, chunked", with_fields(coding + "chunked, chunked\r\n"), transfer_encoding},
-      {"chunked with a comma", with_fields(coding + "chunked,\r\n"), transfer_encoding},
-      {"comma with chunked", with_fields(coding + ",chunked\r\n"), transfer_encoding},
-      {"chunked with a parameter", with_fields(coding + "chunked;q=1\r\n"), transfer_encoding},
-      {"quoted chunked", with_fields(coding + "\"chunked\"\r\n"), transfer_encoding},
-      {"xchunked", with_fields(coding + "xchunked\r\n"), transfer_encoding},
-      {"chunkedx", with_fields(coding + "chunkedx\r\n"), transfer_encoding},
-      {"empty coding", with_fields(coding + "\r\n"), transfer_encoding},
-      {"two codings", with_fields(coding + "chunked\r\n" + coding + "chunked\r\n"),
-       transfer_encoding},
-      {"two codings, one empty", with_fields(coding + "chunked\r\n" + coding + "\r\n"),
-       transfer_encoding},
       {"chunked and form feed", with_fields(coding + "chunked\f\r\n"), malformed},
       {"chunked and vertical tab", with_fields(coding + "chunked\v\r\n"), malformed},
       {"vertical tab and chunked", with_fields(coding + "\vchunked\r\n"), malformed},
       {"Expect of another kind", with_fields("Expect: 200-ok\r\n"), expectation},
-      {"Expect of two kinds", with_fields("Expect: 100-continue, x\r\n"), expectation},
-      {"Expect with a parameter", with_fields("Expect: 100-continue;x\r\n"), expectation},
-      {"empty Expect", with_fields("Expect:\r\n"), expectation},
-      {"two Expect fields, the first odd", with_fields("Expect: x\r\nExpect: 100-continue\r\n"),
-       expectation},
-      {"two Expect fields, the last odd", with_fields("Expect: 100-continue\r\nExpect: x\r\n"),
-       expectation},
   };
 }
 
@@ -247,15 +199,6 @@ std::vector<GoodCase> good_cases() {
        "m-search!x / 1.1\n[Host] [h.test]"},
       {"length", "POST / HTTP/1.1\r\nHost: h.test\r\nContent-Length: 5\r\n\r\nhello",
        "POST / 1.1\n[Host] [h.test]\n[Content-Length] [5]", Framing::length, 5},
-      {"length of 18 digits",
-       "POST / HTTP/1.1\r\nHost: h.test\r\nContent-Length: 999999999999999999\r\n\r\n",
-       "POST / 1.1\n[Host] [h.test]\n[Content-Length] [999999999999999999]", Framing::length,
-       999999999999999999ULL},
-      {"length with zeroes in front",
-       "POST / HTTP/1.1\r\nHost: h.test\r\nContent-Length: 000000000000000012\r\n\r\n",
-       "POST / 1.1\n[Host] [h.test]\n[Content-Length] [000000000000000012]", Framing::length, 12},
-      {"length in HTTP/1.0", "POST / HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello",
-       "POST / 1.0\n[Content-Length] [5]", Framing::length, 5},
       {"chunked", "POST / HTTP/1.1\r\nHost: h.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
        "POST / 1.1\n[Host] [h.test]\n[Transfer-Encoding] [chunked]", Framing::chunked},
       {"chunked in capitals",
@@ -273,18 +216,6 @@ TEST(RequestHead, WhatIsLegalIsKeptByteForByte) {
     EXPECT_EQ(judged.length, row.length) << row.name;
     EXPECT_EQ(judged.consumed, row.input.find("\r\n\r\n") + 4) << row.name;
   }
-}
-
-TEST(RequestHead, ALengthOfZeroIsNoBody) {
-  const Judged judged = judge(with_fields("Content-Length: 0\r\n"));
-  EXPECT_EQ(judged.fault, HeadFault::none);
-  EXPECT_EQ(judged.length, 0u);
-  EXPECT_NE(judged.framing, Framing::chunked);
-}
-
-TEST(RequestHead, ExpectIsComparedWithoutCase) {
-  EXPECT_TRUE(judge(with_fields("Expect: 100-Continue\r\n")).expects_continue);
-  EXPECT_FALSE(judge(with_fields("")).expects_continue);
 }
 
 /// Every input of this file.
