@@ -1,8 +1,6 @@
 #include "proxy/net/connection.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +13,7 @@
 #include <string_view>
 
 #include "proxy/wait/event_loop.h"
+#include "tests/proxy/scripted_peer.h"
 
 namespace iron::proxy {
 namespace {
@@ -22,24 +21,12 @@ namespace {
 /// A connection over TCP whose far end the test holds.
 class ConnectionTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    auto* const any = reinterpret_cast<sockaddr*>(&address);
-    ASSERT_EQ(::bind(listener, any, size), 0);
-    ASSERT_EQ(::listen(listener, 1), 0);
-    ASSERT_EQ(::getsockname(listener, any, &size), 0);
-    far_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ASSERT_EQ(::connect(far_, any, size), 0);
-    const int near = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    ASSERT_GE(near, 0);
-    ::close(listener);
-    connection_.emplace(loop_, near);
+  ConnectionTest() {
+    const test::SocketPair pair(test::Link::tcp);
+    far_ = pair.peer;
+    connection_.emplace(loop_, pair.session);
   }
-  void TearDown() override { ::close(far_); }
+  ~ConnectionTest() override { ::close(far_); }
   void send(std::string_view bytes, int flags = 0) {
     ASSERT_EQ(::send(far_, bytes.data(), bytes.size(), flags), std::ssize(bytes));
   }

@@ -2,7 +2,6 @@
 
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -71,23 +70,6 @@ void set_room(int descriptor, int room) {
 }
 
 }  // namespace
-
-MemoryFile::MemoryFile() : descriptor_(::memfd_create("rig", MFD_CLOEXEC)) {
-  if (descriptor_ < 0) throw std::runtime_error("no memory file");
-}
-
-MemoryFile::~MemoryFile() { ::close(descriptor_); }
-
-std::string MemoryFile::take() {
-  std::string text;
-  std::array<char, 16384> bytes;
-  while (true) {
-    const auto got = ::pread(descriptor_, bytes.data(), bytes.size(), taken_);
-    if (got <= 0) return text;
-    text.append(bytes.data(), static_cast<std::size_t>(got));
-    taken_ += got;
-  }
-}
 
 std::string RigRecord::text() const {
   std::string out = action + " " + std::to_string(status) + " " + std::to_string(request_bytes) +

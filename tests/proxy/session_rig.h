@@ -19,6 +19,7 @@
 #include "proxy/exchange/snapshot.h"
 #include "proxy/net/peer.h"
 #include "tests/proxy/manual_clock.h"
+#include "tests/proxy/memory_file.h"
 #include "tests/proxy/scripted_peer.h"
 
 namespace iron::proxy::test {
@@ -35,22 +36,6 @@ struct RigRecord {
   /// `allow 200 0/2`: action, status, bytes each way; then who refused and the error, if any:
   /// `reject 400 0/0 by protocol: malformed request`.
   std::string text() const;
-};
-
-/// What a log writes to.
-class MemoryFile {
- public:
-  MemoryFile();
-  ~MemoryFile();
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-  int descriptor() const { return descriptor_; }
-  /// What was written since the last call.
-  std::string take();
-
- private:
-  int descriptor_;
-  std::int64_t taken_ = 0;
 };
 
 /// Someone in a rig who acts without being told.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,6 +43,12 @@ class SocketEnds {
       all.append(part.data(), static_cast<std::size_t>(size));
     }
     return all;
+  }
+  /// The other end is closed, or has ended its side, and all that came before was received.
+  bool ended() const {
+    char byte;
+    const auto got = ::recv(ends_[1], &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return got == 0 || (got < 0 && errno == ECONNRESET);
   }
   void end_sending() { ::shutdown(ends_[1], SHUT_WR); }
   void close() {
