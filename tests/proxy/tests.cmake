@@ -1,24 +1,35 @@
 set(proxy_tests
+  accept_loop_test.cc
   admin_answers_test.cc
   admin_test.cc
   allocation_test.cc
   answer_cache_test.cc
   answer_head_test.cc
   answer_relay_test.cc
+  answer_scrub_test.cc
   answers_test.cc
+  body_budget_test.cc
   body_reader_test.cc
+  bound_socket_test.cc
   buffers_test.cc
+  chunk_extension_test.cc
+  client_connection_test.cc
   client_watch_test.cc
   closing_test.cc
   command_line_test.cc
+  connection_gate_test.cc
   connection_login_test.cc
   connection_test.cc
   content_decoder_test.cc
+  dialer_test.cc
+  dialer_tls_test.cc
   distrust_notices_test.cc
   dns_message_test.cc
   dns_resolv_conf_test.cc
   dns_server_test.cc
   dns_zone_test.cc
+  event_loop_test.cc
+  field_text_test.cc
   file_broker_test.cc
   hardening_test.cc
   head_limits_test.cc
@@ -28,21 +39,11 @@ set(proxy_tests
   hijacked_process_test.cc
   http1_answer_test.cc
   http1_body_test.cc
-  body_budget_test.cc
-  bound_socket_test.cc
-  connection_gate_test.cc
   keep_alive_test.cc
+  later_test.cc
   line_budget_test.cc
   line_queue_test.cc
   line_sender_test.cc
-  own_addresses_test.cc
-  event_loop_test.cc
-  later_test.cc
-  mailbox_test.cc
-  watch_test.cc
-  accept_loop_test.cc
-  socket_address_test.cc
-  web_message_test.cc
   local_lookups_test.cc
   log_chunks_test.cc
   log_drain_test.cc
@@ -50,24 +51,40 @@ set(proxy_tests
   log_test.cc
   log_waiters_test.cc
   lookup_steps_test.cc
+  mailbox_test.cc
   max_forwards_test.cc
+  message_checks_test.cc
+  own_addresses_test.cc
+  own_upstreams_test.cc
+  poller_test.cc
   rate_limit_test.cc
   record_batch_test.cc
   record_test.cc
   recorder_test.cc
   refusal_limiter_test.cc
+  relay_gate_test.cc
+  relay_test.cc
   request_state_test.cc
   resolver_test.cc
+  scripted_peer.cc
   silence_test.cc
+  socket_address_test.cc
+  sockets_test.cc
   socks5_test.cc
+  task_test.cc
   tunnel_test.cc
   upstream_pool_test.cc
+  upstream_tls_test.cc
+  watch_test.cc
+  web_message_test.cc
 )
 if(IRON_SANITIZE STREQUAL "thread")
   list(REMOVE_ITEM proxy_tests allocation_test.cc)  # counts in operators of its own, which that sanitizer has too
 endif()
 if(proxy_tests)
   list(TRANSFORM proxy_tests PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/proxy/)
+  # Certificates, and the far end of a handshake.
+  list(APPEND proxy_tests ${CMAKE_CURRENT_SOURCE_DIR}/tls/stream_pair.cc ${CMAKE_CURRENT_SOURCE_DIR}/tls/test_pki.cc)
   # The request's path without I/O, as the benchmarks run it.
   list(APPEND proxy_tests ${CMAKE_SOURCE_DIR}/bench/policies.cc ${CMAKE_SOURCE_DIR}/bench/request_path.cc)
   iron_unit_tests(proxy_tests SHARDS 2 SOURCES ${proxy_tests} LIBRARIES iron::proxy)
