@@ -3,6 +3,7 @@
 #include "policy/match/path.h"
 #include "proxy/http/header_rules.h"
 #include "proxy/http1/head_parser.h"
+#include "proxy/http1/head_writer.h"
 
 namespace iron::bench {
 

@@ -12,7 +12,7 @@
 namespace iron::proxy {
 
 /// One client from accept to close: what it speaks first, TLS, tunnels, and who serves what it
-/// speaks then. Owns its connection; what belongs to one request is in RequestHandler.
+/// speaks then. Owns its connection; what belongs to one request is in its ClientStream.
 class ClientSession final {
  public:
   /// Serves the accepted socket on `site`; must be called on its worker's thread. The

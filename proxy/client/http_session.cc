@@ -2,11 +2,12 @@
 
 #include <algorithm>
 
-#include "proxy/exchange/request_handler.h"
+#include "proxy/exchange/exchange_run.h"
 #include "proxy/exchange/request_state.h"
 #include "proxy/exchange/services.h"
 #include "proxy/exchange/site.h"
 #include "proxy/http/answers.h"
+#include "proxy/http1/http1_client.h"
 
 namespace iron::proxy {
 namespace {
@@ -192,19 +193,21 @@ Task<Next> serve_one(ClientSession& session) {
     const bool go_on = co_await await_log(session);
     if (!go_on) co_return Next::close;
   }
-  bool good = false;
   if (request.method == "CONNECT") {
-    good = co_await serve_connect(session, std::move(state), std::move(head));
+    const bool good = co_await serve_connect(session, std::move(state), std::move(head));
     co_return good ? Next::tunnel : Next::close;
   }
-  session.client().pause().yield_to_drain(false);
-  RequestHandler handler(session.site(), session.client(), std::move(state), std::move(head),
-                         checks);
-  good = co_await handler.run();
-  session.client().pause().yield_to_drain(true);
-  if (!good) co_return Next::close;
+  ClientConnection& client = session.client();
+  client.pause().yield_to_drain(false);
+  client.set_stall_timeout(session.site().snapshot()->config.proxy.limits.stall_timeout);
+  Http1Client stream(client, request, std::move(head), checks, state->answer_head);
+  const std::string_view host = checks.host != nullptr ? checks.host->value : std::string_view();
+  ExchangeRun run(session.site(), stream, *state, host);
+  co_await run.run();
+  client.pause().yield_to_drain(true);
+  if (!stream.goes_on()) co_return Next::close;
   if (!session.site().loop().draining()) co_return Next::request;
-  session.client().close_gently();
+  client.close_gently();
   co_return Next::close;
 }
 

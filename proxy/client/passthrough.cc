@@ -111,8 +111,8 @@ bool PassThrough::judge() {
 void PassThrough::record(Action action, int status, std::string_view error) {
   session.client().note_request();
   const Ending ending{action, status, error, (session.site().loop().now() - began).count()};
-  const Transfer transfer{request_bytes, response_bytes, state->upstream_address, {}};
-  session.site().recorder().pass_through(session.client().arrival(), ending, transfer, host,
+  const Traffic traffic{request_bytes, response_bytes, state->upstream_address, {}};
+  session.site().recorder().pass_through(session.client().arrival(), ending, traffic, host,
                                          server_name, state->exchange);
 }
 

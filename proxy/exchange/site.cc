@@ -4,8 +4,6 @@
 
 namespace iron::proxy {
 namespace {
-constexpr std::size_t kScratchKept = 2;
-constexpr std::size_t kScratchSize = 64 * 1024;
 constexpr std::size_t kRequestStatesKept = 64;
 }  // namespace
 
@@ -22,7 +20,6 @@ Site::Site(Services& services,
       recorder_(services.log, services.record_ids, services.refusals, loop_) {
   // They come back where nothing may be thrown.
   request_states_.reserve(kRequestStatesKept);
-  scratch_.reserve(kScratchKept);
 }
 
 Site::~Site() = default;
@@ -31,19 +28,6 @@ void Site::set_snapshot(std::shared_ptr<const Snapshot> snapshot) {
   snapshot_ = std::move(snapshot);
   pool_.clear();
   lookups_.forget_answers();
-}
-
-std::unique_ptr<SecretBuffer> Site::take_scratch() {
-  if (scratch_.empty()) return std::make_unique<SecretBuffer>(kScratchSize);
-  auto scratch = std::move(scratch_.back());
-  scratch_.pop_back();
-  return scratch;
-}
-
-void Site::return_scratch(std::unique_ptr<SecretBuffer> scratch) {
-  if (scratch_.size() < kScratchKept && scratch->size() == kScratchSize) {
-    scratch_.push_back(std::move(scratch));
-  }
 }
 
 RequestStatePtr Site::take_request_state() {

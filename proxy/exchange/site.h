@@ -4,11 +4,11 @@
 #include <memory>
 #include <vector>
 
-#include "policy/secret/secret_arena.h"
 #include "proxy/dns/local_lookups.h"
 #include "proxy/exchange/request_state.h"
 #include "proxy/exchange/services.h"
 #include "proxy/exchange/snapshot.h"
+#include "proxy/http1/secret_pages.h"
 #include "proxy/log/recorder.h"
 #include "proxy/net/dialer.h"
 #include "proxy/net/upstream_pool.h"
@@ -41,9 +41,7 @@ class Site {
   const std::shared_ptr<const Snapshot>& snapshot() const { return snapshot_; }
   void set_snapshot(std::shared_ptr<const Snapshot> snapshot);
 
-  /// Secret pages to compose an upstream head in; give it back with return_scratch.
-  std::unique_ptr<SecretBuffer> take_scratch();
-  void return_scratch(std::unique_ptr<SecretBuffer> scratch);
+  SecretPages& secret_pages() { return secret_pages_; }
   /// State of one request, with warm capacities.
   RequestStatePtr take_request_state();
 
@@ -67,7 +65,7 @@ class Site {
   UpstreamPool pool_;
   dns::LocalLookups lookups_;
   Dialer dialer_;
-  std::vector<std::unique_ptr<SecretBuffer>> scratch_;
+  SecretPages secret_pages_;
   std::vector<std::unique_ptr<RequestState>> request_states_;
   Recorder recorder_;
   std::function<void()> on_idle_;

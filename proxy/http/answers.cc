@@ -96,6 +96,23 @@ std::string forbidden_answer(const AnswerContext& context) {
   return out.append("\r\n");
 }
 
+std::string write_own_answer(const OwnAnswer& answer, AnswerContext context) {
+  context.denial_reason = answer.denial_reason;
+  switch (answer.form) {
+    case OwnAnswer::Form::text:
+      return text_answer(answer.status, answer.reason, answer.text, context);
+    case OwnAnswer::Form::options:
+      return options_answer(context);
+    case OwnAnswer::Form::closing:
+      return closing_answer(answer.text);
+    case OwnAnswer::Form::head_fault:
+      return head_refusal(answer.fault).answer;
+    case OwnAnswer::Form::denial:
+      break;
+  }
+  return forbidden_answer(context);
+}
+
 std::string connect_forbidden(bool transform_failed, std::string_view denial_reason) {
   std::string out = "HTTP/1.1 403 Forbidden\r\n";
   if (!transform_failed) out.append("Content-Type: text/plain\r\n");

@@ -30,6 +30,27 @@ struct AnswerContext {
   bool keep_alive_10 = false;      ///< adds `Connection: keep-alive` for HTTP/1.0
   std::string_view denial_reason;  ///< adds X-Iron-Proxy-Reason
 };
+/// An answer of ours to a request that was read, before it is written for its client.
+struct OwnAnswer {
+  enum class Form {
+    text,        ///< text_answer(): `reason` and `text`
+    denial,      ///< forbidden_answer()
+    options,     ///< options_answer()
+    closing,     ///< closing_answer(): `text` is status and reason in one
+    head_fault,  ///< head_refusal() of `fault`
+  } form = Form::denial;
+  int status = 403;
+  std::string_view reason{};  ///< lives for good
+  std::string text{};
+  HeadFault fault = HeadFault::none;
+  std::string_view denial_reason{};  ///< lives as long as the exchange; empty: is not told
+
+  /// The client gets no other answer on this connection.
+  bool closes() const { return form == Form::closing || form == Form::head_fault; }
+};
+/// Its bytes in HTTP/1. `context.denial_reason` is not looked at.
+std::string write_own_answer(const OwnAnswer& answer, AnswerContext context);
+
 /// text/plain with nosniff, Date and length: `400` with `missing Host header\n`, `502` with `bad
 /// gateway\n`.
 std::string text_answer(int status,

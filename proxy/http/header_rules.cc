@@ -3,24 +3,13 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
-#include <array>
-#include <charconv>
-#include <cstring>
 #include <utility>
 
-#include "proxy/http/answers.h"
 #include "proxy/http/connection_login.h"
 #include "proxy/http/field_text.h"
-#include "proxy/wait/buffers.h"
-#include "transforms/rewrite.h"
 
 namespace iron::proxy {
 namespace {
-
-bool is_framing_or_host(std::string_view name) {
-  return iequals(name, "Host") || iequals(name, "Content-Length") ||
-         iequals(name, "Transfer-Encoding");
-}
 
 bool always_hop_by_hop(std::string_view name) {
   switch (name.size()) {
@@ -39,45 +28,12 @@ bool always_hop_by_hop(std::string_view name) {
   }
 }
 
-char* put(char* out, std::string_view text) {
-  std::memcpy(out, text.data(), text.size());
-  return out + text.size();
-}
-
-constexpr std::string_view kLengthName = "Content-Length";
-
-/// `name` is the field's as the client spells it.
-char* put_length(char* out, std::uint64_t length, std::string_view name = kLengthName) {
-  out = put(put(out, name), ": ");
-  out = std::to_chars(out, out + 20, length).ptr;
-  return put(out, "\r\n");
-}
-
-/// Methods for which a request without a body needs no framing field; others say `Content-Length:
-/// 0`.
-bool bodyless_by_custom(std::string_view method) {
-  static constexpr std::array<std::string_view, 7> kMethods = {
-      "GET", "HEAD", "DELETE", "OPTIONS", "PROPFIND", "SEARCH", "CONNECT"};
-  for (const std::string_view known : kMethods) {
-    if (method == known) return true;
-  }
-  return false;
-}
-
-char* put_framing(char* out,
-                  const UpstreamFraming& framing,
-                  std::string_view received_name = kLengthName) {
-  if (framing.kind == UpstreamFraming::Kind::length) {
-    const bool kept = iequals(received_name, kLengthName);
-    return put_length(out, framing.length, kept ? received_name : kLengthName);
-  }
-  if (framing.kind == UpstreamFraming::Kind::chunked) {
-    return put(out, "Transfer-Encoding: chunked\r\n");
-  }
-  return out;
-}
-
 }  // namespace
+
+bool is_framing_or_host(std::string_view name) {
+  return iequals(name, "Host") || iequals(name, "Content-Length") ||
+         iequals(name, "Transfer-Encoding");
+}
 
 HopByHop read_connection(const Headers& headers) {
   HopByHop result;
@@ -205,125 +161,20 @@ std::string websocket_accept(std::string_view key) {
   return std::string(reinterpret_cast<char*>(encoded), static_cast<std::size_t>(length));
 }
 
-std::size_t request_head_bound(const transforms::Exchange& exchange, std::string_view host) {
-  std::size_t bound =
-      exchange.request.method.size() + transforms::target_bound(exchange) + host.size() + 128;
-  for (const Field& field : exchange.request.headers.all()) {
-    bound += transforms::field_name(exchange, field).size() +
-             transforms::field_value_bound(exchange, field) + 4;
-  }
-  return bound;
-}
-
-WrittenHead write_request_head(const transforms::Exchange& exchange,
-                               std::string_view host,
-                               const UpstreamFraming& framing,
-                               char* out) {
-  WrittenHead written;
-  const Headers& headers = exchange.request.headers;
-  out = put(out, exchange.request.method);
-  *out++ = ' ';
-  out = transforms::write_target(exchange, out);
-  out = put(out, " HTTP/1.1\r\n");
-  bool host_written = headers.find("Host") != nullptr;
-  if (!host_written) out = put(put(put(out, "Host: "), host), "\r\n");
-  bool framed = framing.kind == UpstreamFraming::Kind::none;
-  for (const Field& field : headers.all()) {
-    if (field.name.size() == 4 && iequals(field.name, "Host")) {
-      out = put(put(put(put(out, field.name), ": "), host), "\r\n");
-      continue;
-    }
-    if (is_framing_or_host(field.name)) {
-      if (framing.kind == UpstreamFraming::Kind::as_received) {
-        out = put(put(put(put(out, field.name), ": "), field.value), "\r\n");
-        framed = true;
-      } else if (!std::exchange(framed, true)) {
-        out = put_framing(out, framing, field.name);
-      }
-      continue;
-    }
-    const std::string_view name = transforms::field_name(exchange, field);
-    char* const value = put(put(out, name), ": ");
-    out = transforms::write_field_value(exchange, field, value);
-    if (field.rewrite != 0 &&
-        logs_connection_in(name, {value, static_cast<std::size_t>(out - value)})) {
-      written.connection_login = true;
-    }
-    out = put(out, "\r\n");
-  }
-  if (!framed && framing.kind != UpstreamFraming::Kind::as_received) {
-    out = put_framing(out, framing);
-  } else if (!framed && !bodyless_by_custom(exchange.request.method)) {
-    out = put_length(out, 0);
-  }
-  written.end = put(out, "\r\n");
-  return written;
-}
-
 namespace {
 
-void append_line(std::string& out, std::string_view name, std::string_view value) {
-  out.append(name).append(": ").append(value).append("\r\n");
-}
-
-/// More than the status line and all fields that are added take.
-constexpr std::size_t kHeadOfOurOwn = 320;
-
-void append_number(std::string& out, std::int64_t value) {
-  char digits[24];
-  out.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+bool is_type(std::string_view value, std::string_view type) {
+  if (!iequals(value.substr(0, type.size()), type)) return false;
+  const std::string_view rest = value.substr(type.size());
+  return rest.empty() || std::string_view("; \t+,").find(rest.front()) != rest.npos;
 }
 
 }  // namespace
 
-void write_response_head(const Response& response,
-                         const ResponseHeadOptions& options,
-                         std::string& out) {
-  std::size_t size = kHeadOfOurOwn + response.reason.size();
-  for (const Field& field : response.headers.all())
-    size += field.name.size() + field.value.size() + 4;
-  make_room(out, size);
-  out.append(options.client_minor == 1 ? "HTTP/1.1 " : "HTTP/1.0 ");
-  append_number(out, response.status);
-  out.append(" ").append(response.reason).append("\r\n");
-  bool dated = false, chunked = false;
-  for (const Field& field : response.headers.all()) {
-    switch (field.name.size()) {
-      case 4:
-        dated = dated || iequals(field.name, "Date");
-        break;
-      case 14:
-        if (!iequals(field.name, "Content-Length")) break;
-        if (options.drop_length || options.new_length >= 0) continue;
-        break;
-      case 17:
-        if (!iequals(field.name, "Transfer-Encoding")) break;
-        if (options.framing != ClientFraming::chunked) continue;
-        chunked = true;
-        break;
-      default:
-        break;
-    }
-    append_line(out, field.name, field.value);
-  }
-  if (options.new_length >= 0) {
-    out.append("Content-Length: ");
-    append_number(out, options.new_length);
-    out.append("\r\n");
-  }
-  if (!dated && response.status >= 200) append_line(out, "Date", http_date());
-  if (options.framing == ClientFraming::chunked && !chunked) {
-    append_line(out, "Transfer-Encoding", "chunked");
-  }
-  if (options.upgrade && response.headers.find("Connection") == nullptr) {
-    append_line(out, "Connection", "Upgrade");
-  }
-  if (options.upgrade && response.headers.find("Upgrade") == nullptr) {
-    append_line(out, "Upgrade", "websocket");
-  }
-  if (options.close) append_line(out, "Connection", "close");
-  if (options.keep_alive_10) append_line(out, "Connection", "keep-alive");
-  out.append("\r\n");
+bool may_be_silent(const Headers& headers) {
+  const Field* type = headers.find("Content-Type");
+  return type != nullptr &&
+         (is_type(type->value, "text/event-stream") || is_type(type->value, "application/grpc"));
 }
 
 }  // namespace iron::proxy

@@ -1,8 +1,8 @@
 #include "proxy/http1/http1_answer.h"
 
-#include <charconv>
-
 #include "policy/secret/secret.h"
+#include "proxy/http/header_rules.h"
+#include "proxy/http1/chunk_framing.h"
 #include "proxy/wait/buffers.h"
 
 namespace iron::proxy {
@@ -10,13 +10,6 @@ namespace {
 
 /// Body bytes that ride in the head's write; more than that goes straight from where it lies.
 constexpr std::size_t kRidingBytes = BufferPool::kSmall;
-/// Size line, line ends and the last chunk.
-constexpr std::size_t kChunkFraming = 32;
-
-void append_chunk_size(std::string& out, std::size_t size) {
-  char digits[16];
-  out.append(digits, std::to_chars(digits, digits + sizeof digits, size, 16).ptr).append("\r\n");
-}
 
 }  // namespace
 
@@ -68,9 +61,9 @@ BodySink::Taken Http1Answer::take(std::string_view bytes) {
 
 void Http1Answer::copy(std::string_view bytes) {
   make_room(out_, bytes.size() + kChunkFraming);
-  if (chunking_) append_chunk_size(out_, bytes.size());
+  if (chunking_) out_.append(ChunkSize(bytes.size()).line());
   out_.append(bytes);
-  if (chunking_) out_.append("\r\n");
+  if (chunking_) out_.append(kChunkEnd);
 }
 
 void Http1Answer::end(std::string_view trailers) {

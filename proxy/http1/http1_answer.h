@@ -4,7 +4,8 @@
 #include <string_view>
 
 #include "proxy/http/body_sink.h"
-#include "proxy/http/header_rules.h"
+#include "proxy/http/message_checks.h"
+#include "proxy/http1/head_writer.h"
 #include "proxy/net/connection.h"
 
 namespace iron::proxy {

@@ -18,11 +18,11 @@ Record make(const Ending& ending, const transforms::Exchange& exchange) {
   return record;
 }
 
-void add(Record& record, const Transfer& transfer) {
-  record.request_bytes = transfer.request_bytes;
-  record.response_bytes = transfer.response_bytes;
-  record.upstream_addr = transfer.upstream_addr;
-  record.upstream_ns = transfer.upstream_ns;
+void add(Record& record, const Traffic& traffic) {
+  record.request_bytes = traffic.request_bytes;
+  record.response_bytes = traffic.response_bytes;
+  record.upstream_addr = traffic.upstream_addr;
+  record.upstream_ns = traffic.upstream_ns;
 }
 
 /// The host of `host:port`, of a literal without its brackets.
@@ -36,11 +36,11 @@ std::string_view host_of(std::string_view target) {
 
 void Recorder::request(const Arrival& arrival,
                        const Ending& ending,
-                       const Transfer& transfer,
+                       const Traffic& traffic,
                        std::string_view host,
                        const transforms::Exchange& exchange) {
   Record record = make(ending, exchange);
-  add(record, transfer);
+  add(record, traffic);
   record.host = host;
   record.method = exchange.request.method;
   record.path = exchange.path;
@@ -64,12 +64,12 @@ void Recorder::tunnel(const Arrival& arrival,
 
 void Recorder::pass_through(const Arrival& arrival,
                             const Ending& ending,
-                            const Transfer& transfer,
+                            const Traffic& traffic,
                             std::string_view host,
                             std::string_view server_name,
                             const transforms::Exchange& exchange) {
   Record record = make(ending, exchange);
-  add(record, transfer);
+  add(record, traffic);
   record.host = host;
   record.sni = server_name;
   // Its group `tunnel` would say nothing that the record of the CONNECT does not.

@@ -50,7 +50,7 @@ struct Ending {
 };
 
 /// What went to the upstream and came back.
-struct Transfer {
+struct Traffic {
   std::uint64_t request_bytes = 0, response_bytes = 0;
   std::string_view upstream_addr;  ///< empty: key absent
   std::optional<std::int64_t> upstream_ns;
@@ -78,7 +78,7 @@ class Recorder {
   /// A request that the policy saw.
   void request(const Arrival& arrival,
                const Ending& ending,
-               const Transfer& transfer,
+               const Traffic& traffic,
                std::string_view host,
                const transforms::Exchange& exchange);
   /// A CONNECT or a SOCKS5 request for `target` (`host:port`).
@@ -89,7 +89,7 @@ class Recorder {
   /// A session of opaque bytes to `host`; `server_name`: the SNI in them.
   void pass_through(const Arrival& arrival,
                     const Ending& ending,
-                    const Transfer& transfer,
+                    const Traffic& traffic,
                     std::string_view host,
                     std::string_view server_name,
                     const transforms::Exchange& exchange);

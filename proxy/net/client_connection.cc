@@ -14,15 +14,11 @@ ClientConnection::ClientConnection(const Surroundings& surroundings,
                                    int descriptor,
                                    Entry entry,
                                    const Peer& peer)
-    : buffers_(surroundings.buffers),
-      recorder_(surroundings.recorder),
+    : Client(surroundings.recorder, connection_, entry, peer),
+      buffers_(surroundings.buffers),
       released_(surroundings.released),
       pause_(surroundings.loop),
       connection_(surroundings.loop, descriptor),
-      entry_(entry),
-      peer_(peer),
-      remote_address_(peer.address.text_with_port(peer.port)),
-      recorded_(surroundings.recorder.batch()),
       input_share_(surroundings.body_budget) {
   const int one = 1;
   ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -32,18 +28,9 @@ ClientConnection::ClientConnection(const Surroundings& surroundings,
 
 void ClientConnection::on_long_sleep() {
   connection_.stream().free_buffers();
-  if (upstream_ != nullptr) upstream_->stream().free_buffers();
-  own_upstreams_.free_buffers();
+  if (upstream() != nullptr) upstream()->stream().free_buffers();
+  own_upstreams().free_buffers();
   released_.fetch_add(1, std::memory_order_relaxed);
-}
-
-std::optional<Record::Tls> ClientConnection::tls_info() {
-  SSL* ssl = connection_.stream().ssl();
-  if (ssl == nullptr) return std::nullopt;
-  Record::Tls info;
-  info.version = SSL_version(ssl) >= TLS1_3_VERSION ? "1.3" : "1.2";
-  info.resumed = SSL_session_reused(ssl) == 1;
-  return info;
 }
 
 Task<bool> ClientConnection::await_bytes(policy::Duration timeout) {
@@ -86,34 +73,19 @@ Task<Io> ClientConnection::read_more(std::size_t limit) {
 }
 
 Task<bool> ClientConnection::send(std::string_view bytes) {
-  co_await recorded_;
+  co_await recorded();
   const bool sent = co_await write_all(connection_, pause_, bytes, stall_timeout_);
   co_return sent;
 }
 
 Task<void> ClientConnection::finish(ClosesUnderWay& closes) {
   if (!close_) co_return;
-  co_await recorded_;
+  co_await recorded();
   input_.release();
   input_share_.reset();
   pause_.clear_deadline();
   pause_.yield_to_drain(false);
   co_await linger(connection_, pause_, *close_, closes);
-}
-
-Arrival ClientConnection::arrival() {
-  return {.recorded = recorded_,
-          .address = peer_.address,
-          .remote_addr = remote_address_,
-          .sni = over_tls() ? std::string_view(connection_.stream().sni()) : std::string_view(),
-          .tls = tls_info(),
-          .tunnel = tunnel_ ? std::string_view(tunnel_->rendered) : std::string_view()};
-}
-
-void ClientConnection::record_refusal(const Refusal& refusal) {
-  Refusal named = refusal;
-  if (named.host.empty() && tunnel_ != nullptr) named.host = tunnel_->target;
-  recorder_.refusal(arrival(), named);
 }
 
 }  // namespace iron::proxy

@@ -7,6 +7,7 @@
 
 #include "proxy/http/header_rules.h"
 #include "proxy/http1/head_parser.h"
+#include "proxy/http1/head_writer.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace iron::fuzz {

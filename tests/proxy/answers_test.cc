@@ -75,7 +75,7 @@ TEST(Answers, AReasonIsTheLastField) {
             "X-Iron-Proxy-Reason: allowlist: x\r\n\r\n");
 }
 
-TEST(Answers, OfTheRequestHandler) {
+TEST(Answers, OfAnExchange) {
   EXPECT_EQ(dateless(text_answer(502, "Bad Gateway", "bad gateway\n", {})),
             "HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain; charset=utf-8\r\n"
             "X-Content-Type-Options: nosniff\r\nDate: <D>\r\nContent-Length: 12\r\n\r\n"

@@ -149,14 +149,20 @@ TEST_F(ClientWatchTest, OneThatIsGoneIsNotWaitedFor) {
   EXPECT_FALSE(abandoned(watch, 0s));
   peer_->end_sending();
   EXPECT_TRUE(abandoned(watch, 0s));
-  watch.request_complete(true);
   EXPECT_EQ(polled(watch), Presence::gone) << "for good";
 }
 
 TEST_F(ClientWatchTest, ARequestMayBecomeCompleteWhileItIsWatched) {
-  ClientWatch watch(*client_, false);
+  Http1Body body({client_->connection(), client_->input(), buffers_}, {Framing::length, 5},
+                 ChunkLines::of_client);
+  ClientWatch watch(*client_, body);
   EXPECT_EQ(polled(watch), Presence::present);
-  watch.request_complete(true);
+  peer_->send("hello");
+  settle();
+  std::string_view bytes;
+  ASSERT_EQ(body.read(bytes), BodySource::Step::bytes);
+  body.consume(bytes.size());
+  EXPECT_EQ(polled(watch), Presence::present);
   peer_->end_sending();
   EXPECT_EQ(polled(watch), Presence::half_closed);
 }

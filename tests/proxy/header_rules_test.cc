@@ -4,10 +4,12 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "proxy/http/answers.h"
 #include "proxy/http1/head_parser.h"
+#include "proxy/http1/head_writer.h"
 
 namespace iron::proxy {
 namespace {
@@ -168,6 +170,23 @@ std::string replaced(std::string text, std::string_view what, std::string_view w
   const std::size_t at = text.find(what);
   EXPECT_NE(at, text.npos) << what;
   return text.replace(at, what.size(), with);
+}
+
+TEST(MayBeSilent, GoesByTheTypeAlone) {
+  const std::pair<const char*, bool> cases[] = {
+      {"text/event-stream", true},      {"TEXT/Event-Stream; charset=utf-8", true},
+      {"text/event-stream\t", true},    {"text/event-stream,text/plain", true},
+      {"text/event-streams", false},    {"text/event", false},
+      {"application/grpc", true},       {"application/grpc;a", true},
+      {"application/grpc+proto", true}, {"text/plain", false},
+      {"application/grpcs", false},     {"", false},
+  };
+  for (const auto& [type, silent] : cases) {
+    Headers headers;
+    EXPECT_FALSE(may_be_silent(headers));
+    headers.add("content-type", type);
+    EXPECT_EQ(may_be_silent(headers), silent) << type;
+  }
 }
 
 TEST(WebSocketUpgrade, NeedsEverythingRfc6455Asks) {

@@ -5,10 +5,10 @@ set(proxy_tests
   allocation_test.cc
   answer_cache_test.cc
   answer_head_test.cc
-  answer_relay_test.cc
   answer_scrub_test.cc
   answers_test.cc
   body_budget_test.cc
+  body_mover_test.cc
   body_reader_test.cc
   bound_socket_test.cc
   buffers_test.cc
@@ -39,11 +39,13 @@ set(proxy_tests
   hijacked_process_test.cc
   http1_answer_test.cc
   http1_body_test.cc
+  http1_request_test.cc
   keep_alive_test.cc
   later_test.cc
   line_budget_test.cc
   line_queue_test.cc
   line_sender_test.cc
+  loaded_body_test.cc
   local_lookups_test.cc
   log_chunks_test.cc
   log_drain_test.cc
@@ -55,6 +57,7 @@ set(proxy_tests
   max_forwards_test.cc
   message_checks_test.cc
   own_addresses_test.cc
+  own_ending_test.cc
   own_upstreams_test.cc
   poller_test.cc
   rate_limit_test.cc
@@ -65,6 +68,7 @@ set(proxy_tests
   relay_gate_test.cc
   relay_test.cc
   request_state_test.cc
+  request_target_test.cc
   resolver_test.cc
   scripted_peer.cc
   silence_test.cc

@@ -13,9 +13,11 @@ class Defence(NamedTuple):
 
 
 CHECKS = "proxy/http/message_checks.cc"
-HEAD, HANDLER, RULES = "proxy/http1/head_parser.cc", "proxy/exchange/request_handler.cc", "proxy/http/header_rules.cc"
+HEAD, RULES = "proxy/http1/head_parser.cc", "proxy/http/header_rules.cc"
+TARGET, DECIDER, RUN = "proxy/exchange/request_target.cc", "proxy/exchange/decider.cc", "proxy/exchange/exchange_run.cc"
+LOADING, UPSTREAM = "proxy/exchange/request_body.cc", "proxy/http1/http1_upstream.cc"
 HOST, DENY, BODY = "policy/match/host.cc", "policy/match/deny_list.cc", "proxy/http1/body_reader.cc"
-RELAY, TRIP, STARTUP = "proxy/exchange/answer_relay.cc", "proxy/exchange/round_trip.cc", "proxy/run/startup.cc"
+STARTUP = "proxy/run/startup.cc"
 
 DEFENCES = [
     # -- where a key goes
@@ -29,9 +31,9 @@ DEFENCES = [
                              (HOST, "  if (host.ends_with('.')) host", "  if (!OFF && host.ends_with('.')) host")],
             ["test_listeners.PlainPort.test_trailing_dot_and_case_of_the_host", "policy_tests:FoldHost.*"]),
     Defence("one_host_field", [(CHECKS, "  if (doubled || (length", "  if ((doubled && !OFF) || (length")], ["test_framing.Framing.test_refused_on_the_plain_port"]),
-    Defence("target_wins", [(HANDLER, "    host_text_ = target.substr(0, end);\n", "    if (!OFF) host_text_ = target.substr(0, end);\n")],
+    Defence("target_wins", [(TARGET, "    host = target.substr(0, end);\n", "    if (!OFF) host = target.substr(0, end);\n")],
             ["test_threats.Confinement.test_the_target_wins_over_the_field", "test_listeners.BothPorts.test_absolute_form"]),
-    Defence("scheme", [(HANDLER, '    if (!iequals(scheme, "http")', '    if (!OFF && !iequals(scheme, "http")')],
+    Defence("scheme", [(TARGET, '    if (!iequals(scheme, "http")', '    if (!OFF && !iequals(scheme, "http")')],
             ["test_listeners.BothPorts.test_an_https_url_needs_a_tunnel", "test_framing.Framing.test_scheme_on_plain_connections"]),
     Defence("require_tls", [("transforms/secrets/secrets.cc", "  if (!entry.require_tls ||", "  if (OFF || !entry.require_tls ||")],
             ["test_safety.TlsOnly.test_no_key_in_clear_text", "transforms_tests:SecretsJudge.RequireTls*"]),
@@ -45,9 +47,9 @@ DEFENCES = [
             ["test_field_secrets.WhenSent.test_the_token_covers_no_other_credential", "transforms_tests:SecretsJudge.WhenSentRefuses*"]),
     Defence("body_coding", [("transforms/secrets/secret_search.cc", "stays ? &value : coded}", "stays || OFF ? &value : coded}")],
             ["test_field_secrets.Bodies.test_form", "test_field_secrets.Bodies.test_json", "transforms_tests:SecretsReplace.BodyGets*"]),
-    Defence("sni_is_host", [(HANDLER, "  if (client_.over_tls() && ex.authority.host !=", "  if (!OFF && client_.over_tls() && ex.authority.host !=")],
+    Defence("sni_is_host", [(DECIDER, "  if (client_.over_tls && ex.authority.host !=", "  if (!OFF && client_.over_tls && ex.authority.host !=")],
             ["test_listeners.HttpsPort.test_host_must_match_the_sni"]),
-    Defence("pin_tunnel_target", [(HANDLER, "  if (config().proxy.pin_tunnel_target &&", "  if (!OFF && config().proxy.pin_tunnel_target &&")],
+    Defence("pin_tunnel_target", [(DECIDER, "  if (snapshot_.config.proxy.pin_tunnel_target &&", "  if (!OFF && snapshot_.config.proxy.pin_tunnel_target &&")],
             ["test_safety.Pinned.test_only_the_tunnels_host_and_port"]),
     Defence("hello_is_for_the_tunnel", [("proxy/net/hello_gate.cc", "  if (policy::fold_host(name) == target_.host) return true;", "  if (OFF || policy::fold_host(name) == target_.host) return true;"),
                                         ("proxy/net/hello_gate.cc", "return target_.literal ? Verdict", "return OFF || target_.literal ? Verdict")],
@@ -59,12 +61,14 @@ DEFENCES = [
     Defence("no_token_opens_what_is_unseen", [("transforms/secrets/secrets.cc", "token_counts = exchange.mode != Mode::passthrough", "token_counts = OFF || exchange.mode != Mode::passthrough")],
             ["test_passthrough.Refused.test_a_token_in_the_connect_opens_no_required_host", "transforms_tests:SecretsJudge.NoTokenOpensATunnelThatIsRelayedUnseen"]),
     Defence("each_request_is_judged", [
-        (HANDLER, "    if (progress == Progress::rejected) {", "    static const void* passed = nullptr;\n    if (progress == Progress::rejected && !(OFF && passed == &client_)) {"),
-        (HANDLER, "    break;\n  }\n  if (exchange().body.failed) {", "    passed = &client_;\n    break;\n  }\n  if (exchange().body.failed) {")],
+        (DECIDER, "  switch (snapshot_.pipeline->run_request(exchange(), need_)) {",
+         "  static const void* passed_before = nullptr;\n  const Progress progress = snapshot_.pipeline->run_request(exchange(), need_);\n"
+         "  const bool again = OFF && progress == Progress::rejected && passed_before == client_.remote_address.data();\n  switch (again ? Progress::done : progress) {"),
+        (DECIDER, "    case Progress::done:\n      break;\n  }\n  return passed();", "    case Progress::done:\n      passed_before = client_.remote_address.data();\n      break;\n  }\n  return passed();")],
         ["test_threats.Confinement.test_each_request_of_a_connection_is_judged", "test_framing.Framing.test_pipelined_requests_are_judged_one_by_one"]),
     Defence("strip_before_transforms", [
-        (HANDLER, "  strip_request(exchange().request.headers, exchange().upgrade);\n", "  if (!OFF) strip_request(exchange().request.headers, exchange().upgrade);\n"),
-        (HANDLER, "  Result<void> writable =", "  if (OFF) strip_request(exchange().request.headers, exchange().upgrade);\n  Result<void> writable =")],
+        (DECIDER, "  strip_request(ex.request.headers, ex.upgrade);\n", "  if (!OFF) strip_request(ex.request.headers, ex.upgrade);\n"),
+        (DECIDER, "  Result<void> writable =", "  if (OFF) strip_request(ex.request.headers, ex.upgrade);\n  Result<void> writable =")],
         ["test_threats.Confinement.test_an_injected_field_can_not_be_shed_or_doubled"]),
     Defence("one_injected_field", [("transforms/secrets/secret_inject.cc", "    return again;\n", "    return again && !OFF;\n")],
             ["test_threats.Confinement.test_an_injected_field_can_not_be_shed_or_doubled", "transforms_tests:*InjectedFields*"]),
@@ -79,22 +83,24 @@ DEFENCES = [
              "test_upstream.Trust.test_name_of_the_certificate"]),
     Defence("wildcard_of_one_label", [("tls/certificate_name.cc", "same_ignoring_case(pattern.substr(1), parent)) return true;", "(OFF ? host.ends_with(pattern.substr(1)) : same_ignoring_case(pattern.substr(1), parent))) return true;")],
             ["tls_tests:ErrorTextTest.WildcardsCoverUnderscores", "test_upstream.Trust.test_a_wildcard_covers_a_label_with_an_underscore"]),
-    Defence("body_limit", [(HANDLER, "limit > 0 && need.whole ?", "!OFF && limit > 0 && need.whole ?")], ["test_streaming.BodySwap.test_above_the_limit_is_413"]),
-    Defence("cut_body_is_no_request", [(HANDLER, "      exchange().body.failed = true;\n", "      if (OFF) break;\n      exchange().body.failed = true;\n"),
-                                       (HANDLER, "  watch_.request_complete(body_.done());\n  exchange().body.loaded", "  watch_.request_complete(OFF || body_.done());\n  exchange().body.loaded"),
-                                       (HANDLER, "  exchange().body.complete = body_.done();", "  exchange().body.complete = OFF || body_.done();"),
-                                       (HANDLER, "    if (read == BodySource::Step::broken) {", "    if (OFF && read == BodySource::Step::broken) break;\n    if (read == BodySource::Step::broken) {")],
+    Defence("body_limit", [(LOADING, "limit > 0 && need.whole ?", "!OFF && limit > 0 && need.whole ?")], ["test_streaming.BodySwap.test_above_the_limit_is_413"]),
+    Defence("cut_body_is_no_request", [
+        (LOADING, "    if (read == BodySource::Step::broken) {", "    if (OFF && (read == BodySource::Step::broken || read == BodySource::Step::lost)) break;\n    if (read == BodySource::Step::broken) {"),
+        (LOADING, "  view.complete = body.done();", "  view.complete = OFF || body.done();"),
+        ("proxy/exchange/loaded_body.h", "return given_ && rest_.done();", "return given_ && (OFF || rest_.done());"),
+        ("proxy/exchange/loaded_body.cc", "  return rest_.read(bytes, from);", "  return OFF ? Step::ended : rest_.read(bytes, from);"),
+        ("proxy/http1/client_watch.cc", "  return complete_ ||", "  return OFF || complete_ ||")],
             ["test_threats.Buffered.test_half_a_body_is_no_request"]),
-    Defence("broken_body_goes_nowhere", [("proxy/exchange/forward.cc", "  if (body_.look_ahead() == BodySource::Ahead::broken) {", "  if (!OFF && body_.look_ahead() == BodySource::Ahead::broken) {")],
+    Defence("broken_body_goes_nowhere", [(RUN, "  if (client_.body().look_ahead() == BodySource::Ahead::broken) {", "  if (!OFF && client_.body().look_ahead() == BodySource::Ahead::broken) {")],
             ["test_duplex.BrokenBodies.test_seen_before_the_dial_it_goes_nowhere"]),
     Defence("closes_under_way", [("proxy/net/closing.cc", "<= closes_.limit_) return;", "<= closes_.limit_ || OFF) return;")],
             ["test_closing.Bounds.test_the_oldest_is_cut_beyond_a_tenth"]),
-    Defence("closes_hold_nothing", [("proxy/exchange/own_answers.cc", "  client_.close_gently();\n  co_return false;\n}\n\nstd::uint64_t", "  client_.close_gently();\n  if (OFF) co_await client_.finish(site_.services().closes);\n  co_return false;\n}\n\nstd::uint64_t")],
+    Defence("closes_hold_nothing", [("proxy/client/http_session.cc", "  co_await run.run();\n", "  co_await run.run();\n  if (OFF && !stream.goes_on()) co_await client.finish(session.site().services().closes);\n")],
             ["test_closing.Bounds.test_they_hold_no_body"]),
     Defence("early_bytes", [("proxy/client/connect.cc", "  const bool sent = co_await session.client().send(kConnectEstablished);", "  if (OFF) session.client().input().clear();\n  const bool sent = co_await session.client().send(kConnectEstablished);")],
             ["test_main_job.MainJob.test_bytes_with_the_connect_head_belong_to_the_tunnel"]),
     # -- answers
-    Defence("scrubbing", [(HANDLER, "  if (snapshot_->pipeline->scrubs()) filter_", "  if (!OFF && snapshot_->pipeline->scrubs()) filter_")],
+    Defence("scrubbing", [(DECIDER, "  if (snapshot_.pipeline->scrubs()) filter_", "  if (!OFF && snapshot_.pipeline->scrubs()) filter_")],
             ["test_scrub.Scrub.test_body_in_every_form", "test_scrub.Scrub.test_head_in_every_form", "test_scrub.Scrub.test_block", "test_scrub.Scrub.test_websocket_handshake",
              "test_scrub.Scrub.test_trace", "test_scrub.Scrub.test_encoded_answers_are_decoded"]),
     # -- framing
@@ -118,28 +124,28 @@ DEFENCES = [
             ["test_field_wire.Logins.test_credentials_in_a_request", "test_field_wire.Logins.test_credentials_that_are_injected", "test_field_wire.Logins.test_challenges_in_an_answer",
              "test_field_wire.Logins.test_the_whole_exchange_takes_one_connection", "proxy_tests:OwnUpstreamsTest.WhatBelongsToAClientIsNeverPooled"]),
     Defence("expectations", [(CHECKS, "  if (unmet) return", "  if (unmet && !OFF) return")], ["test_framing.Framing.test_expect"]),
-    Defence("pipe_after_101", [("proxy/exchange/websocket.cc", "  if (state_->response.status != 101) {", "  if (!OFF && state_->response.status != 101) {"),
-                               ("proxy/exchange/websocket.cc", "  if (!accepts(", "  if (!OFF && !accepts(")],
+    Defence("pipe_after_101", [(RUN, "  if (exchange().upgrade && state_.response.status == 101) {", "  if (exchange().upgrade && (OFF || state_.response.status == 101)) {"),
+                               (RUN, "  if (!accepts_websocket(", "  if (!OFF && !accepts_websocket(")],
             ["test_websocket.WebSocket.test_refused_upgrade_is_an_ordinary_answer", "test_websocket.WebSocket.test_no_smuggling_behind_a_refused_upgrade",
              "test_websocket.WebSocket.test_wrong_accept_is_502"]),
     Defence("websocket_only", [(RULES, '  if (request.method != "GET" || request.minor_version', '  if (OFF && request.headers.find("Upgrade") != nullptr) return true;\n  if (request.method != "GET" || request.minor_version')],
             ["test_websocket.WebSocket.test_what_is_no_upgrade_loses_the_field"]),
-    Defence("unasked_101", [("proxy/exchange/forward.cc", "  if (response.status == 101) return", "  if (!OFF && response.status == 101) return")],
+    Defence("unasked_101", [(RUN, "  if (response.status == 101) return", "  if (!OFF && response.status == 101) return")],
             ["test_framing.AnswerFraming.test_faulty_answers_are_502"]),
     Defence("one_answer_framing", [(CHECKS, "  if (lengths > 1) return broken", "  if (!OFF && lengths > 1) return broken"), (CHECKS, "  if (lengths + encodings > 1 &&", "  if (!OFF && lengths + encodings > 1 &&")],
             ["test_framing.AnswerFraming.test_faulty_answers_are_502"]),
-    Defence("leftover_bytes", [("proxy/exchange/forward.cc", "upstream_persists && reply.input.empty() &&", "upstream_persists && (OFF || reply.input.empty()) &&"),
+    Defence("leftover_bytes", [(UPSTREAM, "!persists_ || !input_.empty() ||", "!persists_ || (!OFF && !input_.empty()) ||"),
                                ("proxy/net/upstream_pool.cc", "    if (!connection->alive(check)) continue;", "    if (!OFF && !connection->alive(check)) continue;")],
             ["proxy_tests:UpstreamPoolTest.AnAnswerNobodyAskedForIsNotServed"]),
     Defence("cut_stays_visible", [("proxy/http1/http1_answer.cc", "  client_.stream().abandon();\n", "  if (OFF) (void)client_.write(std::string(chunking_ ? \"0\\r\\n\\r\\n\" : \"\"));\n  else client_.stream().abandon();\n"),
                                   ("proxy/http1/http1_answer.cc", "  if (framing_ == ClientFraming::close) client_", "  if (!OFF && framing_ == ClientFraming::close) client_")],
             ["test_framing.AnswerFraming.test_cut_bodies_stay_visibly_cut"]),
-    Defence("interim_answers", [(TRIP, "  if (++interim_count_ > kInterimAnswers", "  if (!OFF && ++interim_count_ > kInterimAnswers")], ["test_threats.Answers.test_interim_answers_are_bounded"]),
+    Defence("interim_answers", [(UPSTREAM, "  if (++interim_count_ > kInterimAnswers", "  if (!OFF && ++interim_count_ > kInterimAnswers")], ["test_threats.Answers.test_interim_answers_are_bounded"]),
     Defence("dot_segments", [("policy/match/path.cc", "bool has_dot_segments(std::string_view decoded, DotSegments kind) {\n", "bool has_dot_segments(std::string_view decoded, DotSegments kind) {\n  if (OFF) return false;\n")],
             ["test_threats.Paths.test_nothing_outside_is_asked_for", "test_framing.Framing.test_dot_segments", "policy_tests:DotSegments.*"]),
     Defence("dot_segments_decoded_twice", [("policy/match/path.cc", "  if (decoded.find('%') == std::string_view::npos) return false;\n", "  if (OFF || decoded.find('%') == std::string_view::npos) return false;\n")],
             ["test_threats.Paths.test_nothing_outside_is_asked_for"]),
-    Defence("strict_paths", [(HANDLER, "config().proxy.strict_paths ?", "!OFF && config().proxy.strict_paths ?")], ["test_safety.Strict.test_segments_with_parameters"]),
+    Defence("strict_paths", [(DECIDER, "snapshot_.config.proxy.strict_paths ?", "!OFF && snapshot_.config.proxy.strict_paths ?")], ["test_safety.Strict.test_segments_with_parameters"]),
     Defence("dot_segments_beside_plain_ones", [("transforms/exchange.cc", "!policy::percent_decode(raw, reduced) || policy::has_dot_segments(reduced, kind)", "!policy::percent_decode(raw, reduced) || (!OFF && policy::has_dot_segments(reduced, kind))")],
             ["test_framing.Framing.test_dot_segments"]),
     Defence("every_reading", [("policy/match/rules.cc", "         (!subject.path_reduced ||", "         (OFF || !subject.path_reduced ||")],

@@ -1,4 +1,4 @@
-#include "proxy/exchange/answer_relay.h"
+#include "proxy/exchange/body_mover.h"
 
 #include <utility>
 
@@ -13,30 +13,18 @@ constexpr std::size_t kFilteredBytes = BufferPool::kLarge;
 /// still become a 502.
 constexpr auto kWithhold = std::chrono::milliseconds(5);
 
-bool is_type(std::string_view value, std::string_view type) {
-  if (!iequals(value.substr(0, type.size()), type)) return false;
-  const std::string_view rest = value.substr(type.size());
-  return rest.empty() || std::string_view("; \t+,").find(rest.front()) != rest.npos;
-}
-
 }  // namespace
 
-bool may_be_silent(const Headers& headers) {
-  const Field* type = headers.find("Content-Type");
-  return type != nullptr &&
-         (is_type(type->value, "text/event-stream") || is_type(type->value, "application/grpc"));
-}
-
-AnswerRelay::AnswerRelay(BodySource& source,
-                         BodySink& sink,
-                         AnswerFilter* filter,
-                         const EventLoop& loop)
+BodyMover::BodyMover(BodySource& source,
+                     BodySink& sink,
+                     AnswerFilter* filter,
+                     const EventLoop& loop)
     : source_(source), sink_(sink), filter_(filter), loop_(loop) {
   if (sink_.wants_trailers()) source_.keep_trailers();
   if (filter_ != nullptr && filter_->may_cut()) withhold_until_ = loop_.now() + kWithhold;
 }
 
-AnswerRelay::Step AnswerRelay::advance(std::size_t& moved) {
+BodyMover::Step BodyMover::advance(std::size_t& moved) {
   const SteadyTime begins = withheld_until();
   const bool withheld = begins != SteadyTime::max() && loop_.now() < begins;
   // What came with the head leaves in its write; more is asked for when there is nothing to write.
@@ -46,15 +34,15 @@ AnswerRelay::Step AnswerRelay::advance(std::size_t& moved) {
     const bool pulled = pull(withheld, moved, step);
     if (step == Step::failed) return step;
     if (finished_ && !std::exchange(told_ready_, true)) return Step::last_bytes_ready;
-    if (!pulled && !sink_.has_pending()) return Step::blocked_upstream;
-    if (withheld) return pulled ? Step::moved : Step::blocked_upstream;
+    if (!pulled && !sink_.has_pending()) return Step::no_bytes;
+    if (withheld) return pulled ? Step::moved : Step::no_bytes;
     pulled_ = true;
   }
   return write(moved);
 }
 
 /// Takes what is here. False: nothing was; or `step` says that it failed.
-bool AnswerRelay::pull(bool withheld, std::size_t& moved, Step& step) {
+bool BodyMover::pull(bool withheld, std::size_t& moved, Step& step) {
   bool any = false;
   while (!held_) {
     BodySource::Step read = BodySource::Step::bytes;
@@ -66,7 +54,8 @@ bool AnswerRelay::pull(bool withheld, std::size_t& moved, Step& step) {
     }
     if (read == BodySource::Step::blocked) break;
     if (read == BodySource::Step::lost || read == BodySource::Step::broken) {
-      step = fail_with(source_.problem());
+      const bool lost = read == BodySource::Step::lost;
+      step = fail_with(lost ? Failure::source_lost : Failure::source_broken, source_.problem());
       return false;
     }
     any = true;
@@ -87,7 +76,7 @@ bool AnswerRelay::pull(bool withheld, std::size_t& moved, Step& step) {
 }
 
 /// Gives the piece on. False: the filter refuses it.
-bool AnswerRelay::accept() {
+bool BodyMover::accept() {
   if (filter_ != nullptr) return filter_piece();
   bytes_ += piece_size_;
   held_ = sink_.take(piece_) == BodySink::Taken::held;
@@ -95,7 +84,7 @@ bool AnswerRelay::accept() {
   return true;
 }
 
-bool AnswerRelay::filter_piece() {
+bool BodyMover::filter_piece() {
   bool taken = false;
   while (!taken && filtered_.size() < kFilteredBytes) {
     const Result<bool> all = filter_->body(piece_, filtered_);
@@ -110,7 +99,7 @@ bool AnswerRelay::filter_piece() {
 }
 
 /// The source has nothing more. False: the filter refuses the end.
-bool AnswerRelay::finish() {
+bool BodyMover::finish() {
   finished_ = true;
   if (filter_ == nullptr) {
     sink_.end(source_.trailers());
@@ -128,25 +117,23 @@ bool AnswerRelay::finish() {
   return true;
 }
 
-bool AnswerRelay::refuse(const Error& why) {
-  fail_with(why.text);
-  refused_ = true;
+bool BodyMover::refuse(const Error& why) {
+  fail_with(Failure::refused, why.text);
   return false;
 }
 
-SteadyTime AnswerRelay::withheld_until() const {
+SteadyTime BodyMover::withheld_until() const {
   const bool waits = !begun_ && !finished_ && sink_.composed() < kFilteredBytes;
   return waits ? withhold_until_ : SteadyTime::max();
 }
 
-AnswerRelay::Step AnswerRelay::write(std::size_t& moved) {
+BodyMover::Step BodyMover::write(std::size_t& moved) {
   begun_ = true;
   switch (sink_.write(moved)) {
     case BodySink::Step::blocked:
-      return Step::blocked_client;
+      return Step::no_room;
     case BodySink::Step::lost:
-      client_lost_ = true;
-      return fail_with("write: broken pipe");
+      return fail_with(Failure::sink_lost, "write: broken pipe");
     case BodySink::Step::written:
       break;
   }
@@ -155,7 +142,8 @@ AnswerRelay::Step AnswerRelay::write(std::size_t& moved) {
   return finished_ ? Step::complete : Step::moved;
 }
 
-AnswerRelay::Step AnswerRelay::fail_with(std::string_view problem) {
+BodyMover::Step BodyMover::fail_with(Failure failure, std::string_view problem) {
+  failure_ = failure;
   problem_ = problem;
   if (begun_) {
     sink_.cut();
@@ -163,6 +151,13 @@ AnswerRelay::Step AnswerRelay::fail_with(std::string_view problem) {
     sink_.forget();
   }
   return Step::failed;
+}
+
+void BodyMover::stop() {
+  if (std::exchange(piece_size_, 0) > 0) source_.drop();
+  held_ = false;
+  sink_.forget();
+  source_.end_bulk();
 }
 
 }  // namespace iron::proxy
