@@ -30,7 +30,7 @@ struct Nothing {
   Nothing() : sink(trail), source(trail, sink) {
     source.here = {"$"};
     std::string_view bytes;
-    EXPECT_EQ(source.read(bytes), Step::ended);
+    EXPECT_EQ(source.read(bytes, BodySource::From::peer), Step::ended);
   }
   Trail trail;
   FakeSink sink;
