@@ -34,7 +34,8 @@ bool Http1Request::fits_in_block(std::size_t size) {
 }
 
 void Http1Request::append(std::string_view text) {
-  if (head_ != nullptr && block_.empty() && head_used_ + text.size() <= head_->size()) {
+  const bool rides = head_ != nullptr && block_.empty() && text.size() <= kRidingBytes;
+  if (rides && head_used_ + text.size() <= head_->size()) {
     std::memcpy(head_->data() + head_used_, text.data(), text.size());
     head_used_ += text.size();
     return;

@@ -100,7 +100,7 @@ TEST(LoadedBody, APrefixLeavesAsItIsBeforeTheRest) {
   SecretPages pages;
   LoadedBody body(view, source, pages);
   EXPECT_FALSE(body.done());
-  EXPECT_EQ(read_all(body, 1'000'000), "tok-and-more");
+  EXPECT_EQ(read_all(body, 1'000'000), "tok-and-more-");
 }
 
 TEST(LoadedBody, WhatIsComposedIsWipedWhenItWasConsumedOrDropped) {

@@ -15,14 +15,18 @@ proxy/client/client_session.cc
 proxy/client/connect.cc
 proxy/client/http_session.cc
 proxy/client/passthrough.cc
-proxy/exchange/delivery.cc
-proxy/exchange/forward.cc
-proxy/exchange/own_answers.cc
-proxy/exchange/request_handler.cc
-proxy/exchange/round_trip.cc
+proxy/exchange/decider.cc
+proxy/exchange/exchange_run.cc
+proxy/exchange/request_body.cc
 proxy/exchange/site.cc
-proxy/exchange/upload.cc
+proxy/exchange/transfer.cc
+proxy/exchange/upstreams.cc
 proxy/exchange/websocket.cc
+proxy/http1/head_writer.cc
+proxy/http1/http1_client.cc
+proxy/http1/http1_upstream.cc
+proxy/http1/secret_pages.cc
+proxy/net/client.cc
 """.split())
 
 
