@@ -154,6 +154,8 @@ TEST_F(FileBrokerTest, HoldsNothing) {
               while (std::getline(environment, line, '\0')) {
                 const std::size_t equals = line.find('=');
                 if (equals == line.npos || line.starts_with("HERMES_IRON_PROXY_NONCE=")) continue;
+                // What another test has taken out of its environment is nobody's to blank.
+                if (::getenv(line.substr(0, equals).c_str()) == nullptr) continue;
                 any = true;
                 REQUIRE(line.find_first_not_of(' ', equals + 1) == line.npos);
               }
