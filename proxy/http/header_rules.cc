@@ -30,11 +30,6 @@ bool always_hop_by_hop(std::string_view name) {
 
 }  // namespace
 
-bool is_framing_or_host(std::string_view name) {
-  return iequals(name, "Host") || iequals(name, "Content-Length") ||
-         iequals(name, "Transfer-Encoding");
-}
-
 HopByHop read_connection(const Headers& headers) {
   HopByHop result;
   for (const Field& field : headers.all()) {

@@ -47,6 +47,20 @@ TEST(CharacterKinds, OneOtherByteAnywhereIsSeen) {
   EXPECT_FALSE(is_token(""));
 }
 
+TEST(CharacterKinds, EachByteIsSeenAtEachPlaceOfAValue) {
+  for (std::size_t size = 1; size <= 25; ++size) {
+    for (std::size_t at = 0; at < size; ++at) {
+      for (int byte = 0; byte < 256; ++byte) {
+        std::string text(size, 'v');
+        text[at] = static_cast<char>(byte);
+        if (at + 1 < size) text[at + 1] = static_cast<char>(0x80);  // what a borrow would reach
+        const bool good = byte == '\t' || (byte >= 0x20 && byte != 0x7f);
+        ASSERT_EQ(all(text, kValue), good) << size << ' ' << at << ' ' << byte;
+      }
+    }
+  }
+}
+
 std::string tokens_of(std::string_view value) {
   std::string found;
   for_each_token(value, [&found](std::string_view token) { found.append(token).append("|"); });
