@@ -140,7 +140,7 @@ DEFENCES = [
     Defence("cut_stays_visible", [("proxy/http1/http1_answer.cc", "  client_.stream().abandon();\n", "  if (OFF) (void)client_.write(std::string(chunking_ ? \"0\\r\\n\\r\\n\" : \"\"));\n  else client_.stream().abandon();\n"),
                                   ("proxy/http1/http1_answer.cc", "  if (framing_ == ClientFraming::close) client_", "  if (!OFF && framing_ == ClientFraming::close) client_")],
             ["test_framing.AnswerFraming.test_cut_bodies_stay_visibly_cut"]),
-    Defence("interim_answers", [(UPSTREAM, "  if (++interim_count_ > kInterimAnswers", "  if (!OFF && ++interim_count_ > kInterimAnswers")], ["test_threats.Answers.test_interim_answers_are_bounded"]),
+    Defence("interim_answers", [(UPSTREAM, "  if (++interim_count_ > kInterimAnswers", "  if ((!OFF && ++interim_count_ > kInterimAnswers)")], ["test_threats.Answers.test_interim_answers_are_bounded"]),
     Defence("dot_segments", [("policy/match/path.cc", "bool has_dot_segments(std::string_view decoded, DotSegments kind) {\n", "bool has_dot_segments(std::string_view decoded, DotSegments kind) {\n  if (OFF) return false;\n")],
             ["test_threats.Paths.test_nothing_outside_is_asked_for", "test_framing.Framing.test_dot_segments", "policy_tests:DotSegments.*"]),
     Defence("dot_segments_decoded_twice", [("policy/match/path.cc", "  if (decoded.find('%') == std::string_view::npos) return false;\n", "  if (OFF || decoded.find('%') == std::string_view::npos) return false;\n")],
