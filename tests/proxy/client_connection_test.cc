@@ -19,7 +19,6 @@
 #include "tests/proxy/memory_file.h"
 #include "tests/proxy/scripted_peer.h"
 #include "tests/proxy/wait_rig.h"
-#include "tests/tls/stream_pair.h"
 
 namespace iron::proxy {
 namespace {
@@ -286,89 +285,12 @@ TEST_F(ClientConnectionTest, NoByteOvertakesARecord) {
   EXPECT_NE(records_.take(), "");
 }
 
-TEST_F(ClientConnectionTest, ARefusalInATunnelIsThatOfItsTarget) {
-  connect();
-  const struct {
-    bool tunnel;
-    std::string_view host, recorded;
-  } rows[] = {{false, "", "\"host\":\"\""},
-              {false, "h.test", "\"host\":\"h.test\""},
-              {true, "", "\"host\":\"a.test:443\""},
-              {true, "h.test", "\"host\":\"h.test\""}};
-  for (const auto& row : rows) {
-    client_->set_tunnel(nullptr);
-    if (row.tunnel) {
-      auto tunnel = std::make_unique<Tunnel>();
-      tunnel->target = "a.test:443";
-      tunnel->rendered = "\"tunnel\":{\"target\":\"a.test:443\"}";
-      client_->set_tunnel(std::move(tunnel));
-    }
-    Refusal refusal;
-    refusal.host = row.host;
-    client_->record_refusal(refusal);
-    settle();
-    const std::string line = records_.take();
-    EXPECT_NE(line.find(row.recorded), line.npos) << line;
-    EXPECT_NE(line.find("\"remote_addr\":\"192.0.2.7:5000\""), line.npos) << line;
-    EXPECT_EQ(line.find("\"tunnel\":{\"target\":\"a.test:443\"}") != line.npos, row.tunnel) << line;
-  }
-}
-
-TEST_F(ClientConnectionTest, ATunnelIsUsedByItsFirstRequest) {
-  connect();
-  client_->note_request();  // there is none
-  client_->set_tunnel(std::make_unique<Tunnel>());
-  EXPECT_FALSE(client_->tunnel()->used);
-  client_->note_request();
-  EXPECT_TRUE(client_->tunnel()->used);
-}
-
-TEST_F(ClientConnectionTest, SaysWhoseItIs) {
+TEST_F(ClientConnectionTest, WhatIsSentDoesNotWaitForMore) {
   connect(Link::tcp);
-  EXPECT_EQ(client_->entry(), Entry::tunnel);
-  EXPECT_EQ(client_->peer().port, 5000);
-  EXPECT_EQ(client_->remote_address(), "192.0.2.7:5000");
-  const Arrival plain = client_->arrival();
-  EXPECT_EQ(plain.remote_addr, "192.0.2.7:5000");
-  EXPECT_EQ(plain.address, client_->peer().address);
-  EXPECT_EQ(plain.sni, "");
-  EXPECT_EQ(plain.tunnel, "");
-  EXPECT_FALSE(plain.tls.has_value());
-  EXPECT_FALSE(client_->over_tls());
   int no_delay = 0;
   socklen_t size = sizeof no_delay;
   ASSERT_EQ(::getsockopt(descriptor_, IPPROTO_TCP, TCP_NODELAY, &no_delay, &size), 0);
   EXPECT_EQ(no_delay, 1);
-}
-
-TEST_F(ClientConnectionTest, SaysWhatItsTlsIs) {
-  tls::test::Authority authority;
-  const tls::ServerContext server;
-  const tls::UpstreamContext trusting(authority.trust());
-  const auto sessions = std::make_shared<tls::SessionStore>();
-  for (const bool resumed : {false, true}) {
-    const test::SocketPair pair(Link::tcp);
-    client_.emplace(ClientConnection::Surroundings{.loop = loop_,
-                                                   .buffers = buffers_,
-                                                   .body_budget = budget_,
-                                                   .recorder = *recorder_,
-                                                   .released = released_},
-                    pair.session, Entry::https, Peer{});
-    tls::Stream far(pair.peer);
-    client_->stream().start_server(server, authority.leaves(), {});
-    SSL_SESSION* const ticket = sessions->take();
-    ASSERT_TRUE(far.start_client(trusting, "h.test", false, ticket, sessions).has_value());
-    SSL_SESSION_free(ticket);
-    ASSERT_EQ(tls::test::shake(client_->stream(), far, authority.leaves()).client, Io::ok);
-    write("x");
-    EXPECT_EQ(tls::test::read_exactly(far, 1), "x");
-    EXPECT_TRUE(client_->over_tls());
-    const Arrival arrival = client_->arrival();
-    EXPECT_EQ(arrival.sni, "h.test");
-    ASSERT_TRUE(arrival.tls.has_value());
-    EXPECT_EQ(arrival.tls->version, "1.3");
-    EXPECT_EQ(arrival.tls->resumed, resumed);
-  }
 }
 
 TEST_F(ClientConnectionTest, EndsGentlyWhereThatWasAsked) {

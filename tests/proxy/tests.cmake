@@ -14,6 +14,7 @@ set(proxy_tests
   buffers_test.cc
   chunk_extension_test.cc
   client_connection_test.cc
+  client_test.cc
   client_watch_test.cc
   closing_test.cc
   command_line_test.cc
@@ -34,6 +35,7 @@ set(proxy_tests
   hardening_test.cc
   head_limits_test.cc
   head_parser_test.cc
+  head_writer_test.cc
   header_rules_test.cc
   hello_gate_test.cc
   hijacked_process_test.cc
@@ -71,6 +73,7 @@ set(proxy_tests
   request_target_test.cc
   resolver_test.cc
   scripted_peer.cc
+  secret_pages_test.cc
   silence_test.cc
   socket_address_test.cc
   sockets_test.cc

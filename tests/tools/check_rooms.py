@@ -22,11 +22,8 @@ proxy/exchange/site.cc
 proxy/exchange/transfer.cc
 proxy/exchange/upstreams.cc
 proxy/exchange/websocket.cc
-proxy/http1/head_writer.cc
 proxy/http1/http1_client.cc
 proxy/http1/http1_upstream.cc
-proxy/http1/secret_pages.cc
-proxy/net/client.cc
 """.split())
 
 
