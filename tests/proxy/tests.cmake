@@ -22,6 +22,7 @@ set(proxy_tests
   connection_login_test.cc
   connection_test.cc
   content_decoder_test.cc
+  decider_test.cc
   dialer_test.cc
   dialer_tls_test.cc
   distrust_notices_test.cc
@@ -69,6 +70,7 @@ set(proxy_tests
   refusal_limiter_test.cc
   relay_gate_test.cc
   relay_test.cc
+  request_body_test.cc
   request_state_test.cc
   request_target_test.cc
   resolver_test.cc

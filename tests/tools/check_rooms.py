@@ -15,9 +15,7 @@ proxy/client/client_session.cc
 proxy/client/connect.cc
 proxy/client/http_session.cc
 proxy/client/passthrough.cc
-proxy/exchange/decider.cc
 proxy/exchange/exchange_run.cc
-proxy/exchange/request_body.cc
 proxy/exchange/site.cc
 proxy/exchange/transfer.cc
 proxy/exchange/upstreams.cc
