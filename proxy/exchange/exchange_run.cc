@@ -251,15 +251,15 @@ Task<void> ExchangeRun::switch_protocols(UpstreamStream& upstream) {
 }
 
 Task<void> ExchangeRun::fail(const Error& error) {
-  OwnEnding ending = OwnEnding::of_failure(error, site_.loop().cut());
-  if (!exchange().denial_reason.empty()) ending.denial_reason.clear();
-  co_await end(std::move(ending));
+  co_await end(OwnEnding::of_failure(error, site_.loop().cut()));
 }
 
 /// The record stands in the log before the client can act on the answer.
 Task<void> ExchangeRun::end(OwnEnding ending) {
   if (!ending.rejected_by.empty()) exchange().rejected_by = ending.rejected_by;
-  if (!ending.denial_reason.empty()) exchange().denial_reason = ending.denial_reason;
+  // A failure does not take the place of what policy says of the request.
+  const bool says_less = ending.action == Action::error && !exchange().denial_reason.empty();
+  if (!ending.denial_reason.empty() && !says_less) exchange().denial_reason = ending.denial_reason;
   if (ending.frees_body) {
     exchange().body = {};
     body_.forget();
