@@ -26,6 +26,7 @@ class RelayTest : public WaitTest {
 
   /// A relay that is new in all.
   void connect(test::Link link = test::Link::local) {
+    leave();
     ended_.reset();
     up_ = RelayFlow();
     down_ = RelayFlow();
@@ -53,6 +54,15 @@ class RelayTest : public WaitTest {
     // As the session does, whose end is the relay's.
     near_client_.reset();
     near_upstream_.reset();
+  }
+  /// Both ends go, so that a relay that is under way ends.
+  void leave() {
+    if (client_ == nullptr || !under_way()) return;
+    client_.reset();
+    upstream_.reset();
+    while (loop_.turn()) {
+    }
+    EXPECT_FALSE(under_way());
   }
   bool move() {
     const bool client = client_->move();
