@@ -20,6 +20,7 @@
 #include <string_view>
 
 #include "policy/config/open_file.h"
+#include "policy/errno_text.h"
 #include "tls/error_text.h"
 
 namespace iron::tls {
@@ -61,7 +62,8 @@ void read_file(const std::string& path, const std::string& what, WipedBytes& int
   const FileDescriptor file{policy::open_file(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)};
   if (file.number < 0) {
     const int error = errno;
-    const std::string text = "reading " + what + ": open " + path + ": " + system_error_text(error);
+    const std::string text =
+        "reading " + what + ": open " + path + ": " + policy::errno_text(error);
     if (error == ENOENT || error == ENOTDIR) throw MissingFile(text);
     throw std::runtime_error(text);
   }
@@ -70,7 +72,7 @@ void read_file(const std::string& path, const std::string& what, WipedBytes& int
     if (count == 0 && into.room() > 0) return;
     if (count < 0) {
       throw std::runtime_error("reading " + what + ": read " + path + ": " +
-                               system_error_text(errno));
+                               policy::errno_text(errno));
     }
     into.grow(static_cast<std::size_t>(count));
     if (into.room() == 0) {

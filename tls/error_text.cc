@@ -6,8 +6,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <ctime>
-#include <system_error>
 
+#include "policy/errno_text.h"
 #include "tls/rejected_certificate.h"
 #include "tls/trust.h"
 
@@ -101,7 +101,7 @@ std::string offered_suites(SSL* ssl) {
 /// Texts that do not depend on which side this is; empty if `code` is none of them.
 std::string common_text(unsigned long code) {
   if (code == 0) {
-    return errno == ECONNRESET || errno == ETIMEDOUT ? "read: " + system_error_text(errno) : "EOF";
+    return errno == ECONNRESET || errno == ETIMEDOUT ? "read: " + policy::errno_text(errno) : "EOF";
   }
   if (ERR_GET_LIB(code) != ERR_LIB_SSL) return "";
   const int reason = ERR_GET_REASON(code);
@@ -125,14 +125,6 @@ std::string common_text(unsigned long code) {
 }  // namespace
 
 std::string take_openssl_error() { return reason_text(take_code()); }
-
-std::string system_error_text(int error_number) {
-  std::string text = std::generic_category().message(error_number);
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
-  }
-  return text;
-}
 
 std::string alert_text(int alert) {
   for (const AlertName& known : kAlerts) {

@@ -8,9 +8,6 @@ namespace iron::tls {
 /// emptied.
 std::string take_openssl_error();
 
-/// The system's text for `errno`, in lower case: `no such file or directory`.
-std::string system_error_text(int error_number);
-
 /// Name of a TLS alert as records have it, without the `tls: `: `bad certificate`, `alert(200)`.
 std::string alert_text(int alert);
 

@@ -17,6 +17,7 @@
 #include <string_view>
 
 #include "policy/config/go_flags.h"
+#include "policy/errno_text.h"
 #include "policy/quote.h"
 #include "policy/result.h"
 #include "tls/error_text.h"
@@ -47,7 +48,7 @@ Result<void> make_directories(const std::string& path) {
   struct stat status{};
   if (::stat(path.c_str(), &status) == 0) {
     if (S_ISDIR(status.st_mode)) return boost::system::in_place_value;
-    return fail("mkdir " + path + ": " + system_error_text(ENOTDIR));
+    return fail("mkdir " + path + ": " + policy::errno_text(ENOTDIR));
   }
   std::size_t end = path.size();
   while (end > 0 && path[end - 1] == '/') --end;
@@ -59,7 +60,7 @@ Result<void> make_directories(const std::string& path) {
   if (::mkdir(path.c_str(), 0755) == 0) return boost::system::in_place_value;
   const int error = errno;
   if (is_directory(path)) return boost::system::in_place_value;
-  return fail("mkdir " + path + ": " + system_error_text(error));
+  return fail("mkdir " + path + ": " + policy::errno_text(error));
 }
 
 Result<CertificatePtr> self_signed(EVP_PKEY* key, const Options& options) {
@@ -89,7 +90,7 @@ Result<CertificatePtr> self_signed(EVP_PKEY* key, const Options& options) {
 Result<void> write_new_file(const std::string& path, mode_t mode, BIO* content) {
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (file < 0)
-    return fail("creating " + path + ": open " + path + ": " + system_error_text(errno));
+    return fail("creating " + path + ": open " + path + ": " + policy::errno_text(errno));
   char* bytes = nullptr;
   long left = BIO_get_mem_data(content, &bytes);
   int error = 0;
@@ -104,7 +105,7 @@ Result<void> write_new_file(const std::string& path, mode_t mode, BIO* content) 
   }
   if (::close(file) != 0 && error == 0) error = errno;
   if (error != 0)
-    return fail("writing " + path + ": write " + path + ": " + system_error_text(error));
+    return fail("writing " + path + ": write " + path + ": " + policy::errno_text(error));
   return boost::system::in_place_value;
 }
 

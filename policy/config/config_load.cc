@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
-#include <cstring>
 #include <optional>
 #include <span>
 #include <type_traits>
@@ -14,6 +13,7 @@
 #include "policy/config/config.h"
 #include "policy/config/config_keys.h"
 #include "policy/config/open_file.h"
+#include "policy/errno_text.h"
 #include "policy/quote.h"
 #include "policy/yaml/yaml_reader.h"
 
@@ -22,13 +22,6 @@ namespace {
 
 /// One byte more than parse_yaml accepts is enough to know that a file is too large.
 constexpr std::size_t kMaxRead = (std::size_t{8} << 20) + 1;
-
-std::string errno_text(int number) {
-  std::string text = std::strerror(number);
-  for (char& c : text)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-  return text;
-}
 
 class File {
  public:

@@ -5,8 +5,9 @@
 #include <sys/socket.h>
 
 #include <new>
-#include <system_error>
 #include <utility>
+
+#include "policy/errno_text.h"
 
 namespace iron::proxy::dns {
 namespace {
@@ -32,14 +33,7 @@ int send_packet(int descriptor, const std::string& packet) {
 }
 
 /// 0: the peer ended.
-std::string reason_text(int error) {
-  if (error == 0) return "EOF";
-  std::string text = std::generic_category().message(error);
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
-}
+std::string reason_text(int error) { return error == 0 ? "EOF" : policy::errno_text(error); }
 
 }  // namespace
 

@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
@@ -17,9 +16,9 @@
 #include <boost/asio/write.hpp>
 #include <cerrno>
 #include <sstream>
-#include <system_error>
 #include <utility>
 
+#include "policy/errno_text.h"
 #include "proxy/dns/asio_loop.h"
 #include "proxy/dns/datagram.h"
 #include "proxy/dns/responder.h"
@@ -38,15 +37,6 @@ constexpr int kBacklog = 64;
 constexpr int kDatagramsPerTurn = 64;
 constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr std::chrono::seconds kLogPause{1};
-
-std::string lower_case(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return text;
-}
-
-std::string errno_text() { return lower_case(std::generic_category().message(errno)); }
 
 int family_of(int descriptor) {
   sockaddr_storage address{};
@@ -115,7 +105,7 @@ class UdpSocket : public std::enable_shared_from_this<UdpSocket> {
   }
   void send(const ReturnPath& path, const std::string& packet) {
     if (packet.empty() || reply(socket_.native_handle(), path, packet)) return;
-    shared_.responder->log_write_failure("write udp: " + errno_text());
+    shared_.responder->log_write_failure("write udp: " + policy::errno_text(errno));
   }
 
   Shared& shared_;
@@ -166,7 +156,7 @@ class TcpConnection : public std::enable_shared_from_this<TcpConnection> {
     asio::async_write(socket_, asio::buffer(packet_),
                       [self = shared_from_this()](const error_code& error, std::size_t) {
                         if (!error) return self->read_length();
-                        const std::string text = "write tcp: " + lower_case(error.message());
+                        const std::string text = "write tcp: " + policy::errno_text(error.value());
                         self->shared_.responder->log_write_failure(text);
                         self->close();
                       });
@@ -205,7 +195,7 @@ class TcpListener : public std::enable_shared_from_this<TcpListener> {
     if (!error) return {};
     std::ostringstream address;
     address << acceptor_.local_endpoint();
-    return fail("listen tcp " + address.str() + ": bind: " + lower_case(error.message()));
+    return fail("listen tcp " + address.str() + ": bind: " + policy::errno_text(error.value()));
   }
   void accept() {
     auto accepted = [self = shared_from_this()](const error_code& error,
@@ -241,7 +231,7 @@ class TcpListener : public std::enable_shared_from_this<TcpListener> {
     const auto now = Clock::now();
     if (now - logged_ < kLogPause) return;
     logged_ = now;
-    const std::string text = "accept tcp: " + lower_case(error.message());
+    const std::string text = "accept tcp: " + policy::errno_text(error.value());
     shared_.log.write(Level::warn, "accept paused", {{"error", text}});
   }
 

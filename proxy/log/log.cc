@@ -5,11 +5,11 @@
 
 #include <cerrno>
 #include <charconv>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "policy/config/open_file.h"
+#include "policy/errno_text.h"
 #include "proxy/log/log_front.h"
 #include "proxy/log/log_writer.h"
 
@@ -21,14 +21,6 @@ std::string render_lost(std::uint64_t count) {
   const Attribute lost{"count", static_cast<std::int64_t>(count)};
   append_line(line, std::chrono::system_clock::now(), Level::warn, "log records lost", {&lost, 1});
   return line;
-}
-
-std::string lower_case_error(int code) {
-  std::string text = std::generic_category().message(code);
-  for (char& c : text) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return text;
 }
 
 }  // namespace
@@ -107,7 +99,7 @@ Result<void> Log::set_audit_path(const std::string& path) {
       O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
   const int descriptor = policy::open_file(path, kFlags, 0600);
   if (descriptor < 0) {
-    return fail("opening log.audit_path: open " + path + ": " + lower_case_error(errno));
+    return fail("opening log.audit_path: open " + path + ": " + policy::errno_text(errno));
   }
   writer_->redirect_requests(descriptor);
   return {};

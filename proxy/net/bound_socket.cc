@@ -5,7 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "proxy/net/errno_text.h"
+#include "policy/errno_text.h"
 #include "proxy/net/keep_alive.h"
 #include "proxy/wait/socket_address.h"
 
@@ -14,7 +14,7 @@ namespace {
 
 Result<BoundSocket> bind_to(const SocketAddress& name, int type, const std::string& what) {
   BoundSocket bound(::socket(name.storage.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (bound.get() < 0) return fail(what + ": socket: " + errno_text(errno));
+  if (bound.get() < 0) return fail(what + ": socket: " + policy::errno_text(errno));
   const int on = 1, off = 0;
   if (type == SOCK_STREAM) {
     // A port that the kernel chooses must be nobody else's: two programs that start at the same
@@ -29,7 +29,7 @@ Result<BoundSocket> bind_to(const SocketAddress& name, int type, const std::stri
     ::setsockopt(bound.get(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
   }
   if (::bind(bound.get(), name.get(), name.size) != 0) {
-    return fail(what + ": bind: " + errno_text(errno));
+    return fail(what + ": bind: " + policy::errno_text(errno));
   }
   return bound;
 }

@@ -13,8 +13,8 @@
 #include <optional>
 #include <utility>
 
+#include "policy/errno_text.h"
 #include "proxy/net/bound_socket.h"
-#include "proxy/net/errno_text.h"
 #include "proxy/net/keep_alive.h"
 #include "proxy/wait/event_loop.h"
 #include "proxy/wait/socket_address.h"
@@ -125,7 +125,7 @@ class Race {
           connection.forget_writing();
           return std::move(lane.attempts[i].upstream);
         }
-        note("connect: " + errno_text(error), lane.attempts[i].upstream->address);
+        note("connect: " + policy::errno_text(error), lane.attempts[i].upstream->address);
       } else if (now >= lane.attempts[i].deadline) {
         note("i/o timeout", lane.attempts[i].upstream->address);
       } else {
@@ -176,14 +176,14 @@ class Race {
   bool open(Lane& lane, const SocketAddress& peer, SteadyTime deadline) {
     BoundSocket socket(new_socket(peer.storage.ss_family));
     if (socket.get() < 0) {
-      note("socket: " + errno_text(errno), request_.address);
+      note("socket: " + policy::errno_text(errno), request_.address);
       return false;
     }
     const int one = 1;
     ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     keep_alive(socket.get());
     if (::connect(socket.get(), peer.get(), peer.size) != 0 && errno != EINPROGRESS) {
-      note("connect: " + errno_text(errno), request_.address);
+      note("connect: " + policy::errno_text(errno), request_.address);
       return false;
     }
     // The memory is there before release() is called (C++17).

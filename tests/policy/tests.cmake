@@ -1,5 +1,6 @@
 set(policy_tests
     deny_list_test.cc
+    errno_text_test.cc
     glob_test.cc
     go_flags_test.cc
     host_index_test.cc

@@ -321,11 +321,5 @@ TEST_F(ErrorTextTest, NamesOfAlerts) {
   EXPECT_EQ(alert_text(200), "alert(200)");
 }
 
-TEST_F(ErrorTextTest, SystemErrorsInLowerCase) {
-  EXPECT_EQ(system_error_text(ENOENT), "no such file or directory");
-  EXPECT_EQ(system_error_text(EACCES), "permission denied");
-  EXPECT_EQ(system_error_text(EEXIST), "file exists");
-}
-
 }  // namespace
 }  // namespace iron::tls
