@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -14,6 +15,20 @@ namespace iron::tls {
 namespace {
 
 constexpr std::size_t kBlocksPerStep = 64;
+constexpr std::size_t kAddresses = RecordMemory::kBlocks * RecordMemory::kBlock;
+
+/// Further than kAddresses from everything, null among it.
+constexpr std::uintptr_t kNowhere = std::uintptr_t{1} << 63;
+
+/// Where the blocks begin, as long as there is a place for them. By itself, because each of the
+/// thousands of releases of a handshake asks for it, and for nothing else: a static object with a
+/// constructor is guarded at each look.
+constinit std::atomic<std::uintptr_t> blocks_begin{kNowhere};
+
+bool in_blocks(const void* memory) {
+  const auto begin = blocks_begin.load(std::memory_order_relaxed);
+  return reinterpret_cast<std::uintptr_t>(memory) - begin < kAddresses;
+}
 
 /// The addresses, and which blocks of them are free. Made at the first use; never given back.
 class Place {
@@ -21,12 +36,6 @@ class Place {
   static Place& instance() {
     static Place place;
     return place;
-  }
-
-  bool owns(const void* memory) const {
-    const auto address = reinterpret_cast<std::uintptr_t>(memory);
-    const auto begin = reinterpret_cast<std::uintptr_t>(begin_);
-    return address - begin < RecordMemory::kBlocks * RecordMemory::kBlock;
   }
 
   void* take() {
@@ -46,12 +55,13 @@ class Place {
  private:
   Place() {
     // Addresses alone: what is not opened counts nowhere.
-    void* begin = ::mmap(nullptr, RecordMemory::kBlocks * RecordMemory::kBlock, PROT_NONE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* begin =
+        ::mmap(nullptr, kAddresses, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (begin == MAP_FAILED) {
       used_ = opened_ = RecordMemory::kBlocks;
     } else {
       begin_ = static_cast<char*>(begin);
+      blocks_begin.store(reinterpret_cast<std::uintptr_t>(begin), std::memory_order_relaxed);
     }
   }
 
@@ -67,8 +77,7 @@ class Place {
     return true;
   }
 
-  /// Where nothing lives, so that owns() is false if there is no place.
-  char* begin_ = reinterpret_cast<char*>(~std::uintptr_t{0});
+  char* begin_ = nullptr;
   std::mutex mutex_;
   std::size_t opened_ = 0, used_ = 0, free_count_ = 0;
   std::array<std::uint16_t, RecordMemory::kBlocks> free_{};
@@ -81,7 +90,9 @@ struct Ready {
 };
 thread_local Ready ready{};
 
-bool fits(std::size_t size) { return size >= RecordMemory::kLeast && size <= RecordMemory::kBlock; }
+bool fits(std::size_t size) {
+  return size - RecordMemory::kLeast <= RecordMemory::kBlock - RecordMemory::kLeast;
+}
 
 void* take_block() {
   if (ready.count > 0) return ready.blocks.at(--ready.count);
@@ -99,7 +110,7 @@ void give_block_back(void* block) {
 }  // namespace
 
 void* RecordMemory::allocate(std::size_t size) {
-  if (fits(size)) {
+  if (fits(size)) [[unlikely]] {
     if (void* block = take_block()) return block;
   }
   return std::malloc(size);
@@ -119,14 +130,14 @@ void* RecordMemory::resize(void* memory, std::size_t size) {
 }
 
 void RecordMemory::release(void* memory) {
-  if (owns(memory)) {
+  if (in_blocks(memory)) [[unlikely]] {
     give_block_back(memory);
   } else {
     std::free(memory);
   }
 }
 
-bool RecordMemory::owns(const void* memory) { return Place::instance().owns(memory); }
+bool RecordMemory::owns(const void* memory) { return in_blocks(memory); }
 
 bool RecordMemory::install() {
   return CRYPTO_set_mem_functions(

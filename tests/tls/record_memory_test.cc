@@ -27,6 +27,7 @@ std::size_t resident_pages(void* block) {
 }
 
 TEST(RecordMemory, OnlyRecordBuffersGetBlocks) {
+  RecordMemory::release(nullptr);  // as free(3), also before there is a place
   const struct {
     std::size_t size;
     bool block;
