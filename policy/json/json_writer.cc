@@ -32,6 +32,9 @@ bool clean_block(const char* bytes) {
 std::size_t clean_run(std::string_view text) {
   std::size_t i = 0;
   while (i + 8 <= text.size() && clean_block(text.data() + i)) i += 8;
+  // The last block may overlap the one before it: most texts are no multiple of eight.
+  const bool at_tail = i > 0 && text.size() - i < 8;
+  if (at_tail && clean_block(text.data() + text.size() - 8)) return text.size();
   while (i < text.size() && clean(text[i])) ++i;
   return i;
 }

@@ -1,16 +1,31 @@
 #include "policy/match/host.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 namespace iron::policy {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-bool is_host_char(char c) {
+constexpr bool is_host_char(char c) {
   const char lower = static_cast<char>(c | 0x20);
   return is_digit(c) || (lower >= 'a' && lower <= 'z') || c == '-' || c == '_' || c == '.';
+}
+
+/// The part of `text` that may be a name; the rest should be a port.
+std::string_view host_part(std::string_view text) {
+  static constexpr auto kHostChars = [] {
+    std::array<bool, 256> table{};
+    for (int c = 0; c < 256; ++c) {
+      table[static_cast<std::size_t>(c)] = is_host_char(static_cast<char>(c));
+    }
+    return table;
+  }();
+  std::size_t size = 0;
+  while (size < text.size() && kHostChars[static_cast<unsigned char>(text[size])]) ++size;
+  return text.substr(0, size);
 }
 
 /// Text after the host: empty, `:`, or `:` and a port.
@@ -69,15 +84,22 @@ bool Authority::assign(std::string_view text) {
   literal.reset();
   if (text.empty()) return true;
   if (text.front() == '[') return assign_bracketed(text, *this);
-  const auto end = std::ranges::find_if_not(text, is_host_char);
-  const auto length = static_cast<std::size_t>(end - text.begin());
-  const std::string_view name = text.substr(0, length);
+  const std::string_view name = host_part(text);
   // Dots alone would fold to something that looks like no host at all.
   if (name.find_first_not_of('.') == std::string_view::npos) return false;
-  if (!parse_port(text.substr(length), port)) return false;
+  if (!parse_port(text.substr(name.size()), port)) return false;
   fold(name, host);
   literal = IpAddress::parse(host);
   return true;
+}
+
+bool Authority::acceptable(std::string_view text) {
+  if (text.empty()) return true;
+  Authority scratch;
+  if (text.front() == '[') return assign_bracketed(text, scratch);
+  const std::string_view name = host_part(text);
+  return name.find_first_not_of('.') != std::string_view::npos &&
+         parse_port(text.substr(name.size()), scratch.port);
 }
 
 std::optional<Authority> Authority::parse(std::string_view text) {

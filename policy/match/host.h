@@ -24,6 +24,8 @@ struct Authority {
   /// The same into this object, whose host keeps its capacity. False: not acceptable, the content
   /// then means nothing.
   bool assign(std::string_view text);
+  /// Whether assign() would take it; makes nothing.
+  static bool acceptable(std::string_view text);
 };
 
 /// `text` with A to Z in lower case.

@@ -152,7 +152,7 @@ HeadFault judge_head(const Request& request, const HeadParser& parser, RequestCh
   // The target of a CONNECT says it all.
   if (request.method == "CONNECT" && fault == HeadFault::missing_host) fault = HeadFault::none;
   if ((fault == HeadFault::none || fault == HeadFault::expectation) && checks.host != nullptr &&
-      !policy::Authority::parse(checks.host->value)) {
+      !policy::Authority::acceptable(checks.host->value)) {
     return HeadFault::malformed_host;
   }
   if ((fault == HeadFault::none || fault == HeadFault::expectation) &&

@@ -98,8 +98,7 @@ Transfer::HeadStep Transfer::send_for_head() {
   }
   if (moved > 0 || step == BodyMover::Step::complete) since_ = now();
   turn_.moved(moved);
-  const bool more = step == BodyMover::Step::moved || step == BodyMover::Step::last_bytes_ready;
-  return more ? HeadStep::moved : HeadStep::blocked;
+  return sends_on() ? HeadStep::moved : HeadStep::blocked;
 }
 
 Task<Transfer::HeadStep> Transfer::relay_interim(Response& head,
@@ -174,7 +173,7 @@ Task<Transfer::State> Transfer::body(BodyMover& down, policy::Duration quiet) {
       if (up > 0) up_way_.moved = moved;
       if (received > 0) down_way_.moved = moved;
     }
-    if (up > 0 || step == BodyMover::Step::moved) {
+    if (up > 0 || sends_on() || step == BodyMover::Step::moved) {
       turn_.moved(up + received);
       if (!turn_.over()) continue;
       turn_.begin();

@@ -66,6 +66,11 @@ class Transfer {
   HeadStep fail_with(std::string text, Fault fault = Fault::other);
 
   BodyMover::Step move_up(std::size_t& moved);
+  /// More of the request is here and goes in the next turn.
+  bool sends_on() const {
+    return !up_ended_ &&
+           (up_step_ == BodyMover::Step::moved || up_step_ == BodyMover::Step::last_bytes_ready);
+  }
   bool awaits_client() const { return !up_ended_ && up_step_ == BodyMover::Step::no_bytes; }
   std::size_t send_beside(BodyMover& down);
   void request_broke(BodyMover& down, std::string_view problem, Fault fault);

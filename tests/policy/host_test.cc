@@ -39,6 +39,7 @@ TEST(Authority, Accepts) {
   };
   for (const auto& row : cases) {
     const auto authority = Authority::parse(row.text);
+    EXPECT_TRUE(Authority::acceptable(row.text)) << row.text;
     ASSERT_TRUE(authority) << row.text;
     EXPECT_EQ(authority->host, row.host) << row.text;
     EXPECT_EQ(authority->port.value_or(0), row.port) << row.text;
@@ -98,7 +99,20 @@ TEST(Authority, Refuses) {
       "user:pw@host",
       "[::1]:0",
   };
-  for (const char* text : cases) EXPECT_FALSE(Authority::parse(text)) << text;
+  for (const char* text : cases) {
+    EXPECT_FALSE(Authority::parse(text)) << text;
+    EXPECT_FALSE(Authority::acceptable(text)) << text;
+  }
+}
+
+TEST(Authority, EveryByteIsJudgedAlike) {
+  for (const std::string frame : {"a?b", "?", "a.test:8?", "[::?]", "a?:80", "?:", ".?."}) {
+    for (int byte = 0; byte < 256; ++byte) {
+      std::string text = frame;
+      text[frame.find('?')] = static_cast<char>(byte);
+      EXPECT_EQ(Authority::acceptable(text), Authority::parse(text).has_value()) << frame << byte;
+    }
+  }
 }
 
 TEST(Authority, RefusesNul) { EXPECT_FALSE(Authority::parse(std::string_view("evil\0.wild", 10))); }

@@ -22,8 +22,8 @@ STARTUP = "proxy/run/startup.cc"
 DEFENCES = [
     # -- where a key goes
     Defence("host_grammar", [
-        (HOST, "  const char lower = static_cast<char>(c | 0x20);\n  return is_digit(c)",
-         "  const char lower = static_cast<char>(c | 0x20);\n  if (OFF && c != ':' && c != '[') return true;\n  return is_digit(c)"),
+        (HOST, "kHostChars[static_cast<unsigned char>(text[size])]) ++size;",
+         "(kHostChars[static_cast<unsigned char>(text[size])] || (OFF && text[size] != ':' && text[size] != '['))) ++size;"),
         (HOST, "  text.remove_prefix(1);\n  constexpr", "  text.remove_prefix(1);\n  if (OFF) text = text.substr(0, text.find_first_not_of(\"0123456789\"));\n  constexpr")],
         ["test_threats.Confinement.test_hosts_that_read_differently_elsewhere", "policy_tests:Authority.Refuses"]),
     Defence("host_folding", [(HOST, "    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);\n  }\n}\n\nbool assign",
