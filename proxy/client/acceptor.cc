@@ -16,7 +16,7 @@
 #include "proxy/exchange/site.h"
 #include "proxy/http/answers.h"
 #include "proxy/net/accept_loop.h"
-#include "proxy/net/errno_text.h"
+#include "policy/errno_text.h"
 #include "proxy/net/upstream_pool.h"
 #include "proxy/wait/event_loop.h"
 
@@ -78,7 +78,7 @@ void Acceptor::listen() {
     // SO_REUSEADDR lets two sockets bind as long as neither listens, so some conflicts show only
     // here.
     throw ListenFailed{ListenFailed::of(entry_),
-                       "listen tcp " + socket_.local_address() + ": bind: " + errno_text(errno)};
+                       "listen tcp " + socket_.local_address() + ": bind: " + policy::errno_text(errno)};
   }
 }
 
@@ -143,7 +143,7 @@ void Acceptor::warn(int error) {
       std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
   if (last_warned.exchange(second) != second) {
     const std::string text =
-        "accept tcp " + socket_.local_address() + ": accept4: " + errno_text(error);
+        "accept tcp " + socket_.local_address() + ": accept4: " + policy::errno_text(error);
     services_.log.write(Level::warn, "accept paused", {{"error", text}});
   }
 }
