@@ -8,15 +8,14 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <climits>
 
+#include "policy/errno_text.h"
 #include "proxy/client/client_session.h"
 #include "proxy/exchange/services.h"
 #include "proxy/exchange/site.h"
 #include "proxy/http/answers.h"
 #include "proxy/net/accept_loop.h"
-#include "policy/errno_text.h"
 #include "proxy/net/upstream_pool.h"
 #include "proxy/wait/event_loop.h"
 
@@ -50,7 +49,7 @@ struct Acceptor::PerWorker final : AcceptLoop::Host {
   }
   bool give_back(int error) override {
     if (site.pool().idle_count() == 0) {
-      acceptor.warn(error);
+      acceptor.warn(error, site.loop().now());
       return false;
     }
     site.pool().drop_idle();  // kept for speed only
@@ -77,8 +76,8 @@ void Acceptor::listen() {
   if (!socket_.listen(kBacklog)) {
     // SO_REUSEADDR lets two sockets bind as long as neither listens, so some conflicts show only
     // here.
-    throw ListenFailed{ListenFailed::of(entry_),
-                       "listen tcp " + socket_.local_address() + ": bind: " + policy::errno_text(errno)};
+    throw ListenFailed{ListenFailed::of(entry_), "listen tcp " + socket_.local_address() +
+                                                     ": bind: " + policy::errno_text(errno)};
   }
 }
 
@@ -136,16 +135,11 @@ bool Acceptor::short_of_descriptors() const {
   return next < 0 || next >= last_descriptor_;
 }
 
-void Acceptor::warn(int error) {
-  static std::atomic<std::int64_t> last_warned{0};
-  const SteadyTime now = Clock::system().now();
-  const std::int64_t second =
-      std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
-  if (last_warned.exchange(second) != second) {
-    const std::string text =
-        "accept tcp " + socket_.local_address() + ": accept4: " + policy::errno_text(error);
-    services_.log.write(Level::warn, "accept paused", {{"error", text}});
-  }
+void Acceptor::warn(int error, SteadyTime now) {
+  if (!services_.paused_accepts.admit(now)) return;
+  const std::string text =
+      "accept tcp " + socket_.local_address() + ": accept4: " + policy::errno_text(error);
+  services_.log.write(Level::warn, "accept paused", {{"error", text}});
 }
 
 }  // namespace iron::proxy

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "proxy/net/bound_socket.h"
+#include "proxy/wait/clock.h"
 #include "proxy/wait/task.h"
 
 namespace iron::proxy {
@@ -34,7 +35,7 @@ class Acceptor {
   void take(Site& site, BoundSocket connection, const Peer& peer);
   Task<void> turn_away(Site& site, BoundSocket connection, Peer peer);
   static void refuse(int descriptor);
-  void warn(int error);
+  void warn(int error, SteadyTime now);
   bool short_of_descriptors() const;
 
   Services& services_;

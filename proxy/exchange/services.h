@@ -38,7 +38,8 @@ struct Services {
   /// to the system.
   std::atomic<std::uint64_t> released{0};
   RecordIds record_ids;
-  RateLimit unused_tunnels;  ///< of `tunnel closed without a request`
+  RateLimit unused_tunnels;     ///< of `tunnel closed without a request`
+  RateLimit paused_accepts{1};  ///< of `accept paused`
   /// Reasons of the warnings that are written once; used by the start, then by reloads alone.
   std::set<std::string> written_once;
 

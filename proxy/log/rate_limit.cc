@@ -19,7 +19,7 @@ bool RateLimit::admit(Clock::time_point now) {
     const std::uint64_t count = seen & kCountMask;
     // Another worker's clock may have been read a moment earlier.
     const bool over = count == 0 || at >= begin + kWindow;
-    if (!over && count >= kPerSecond) return false;
+    if (!over && count >= per_second_) return false;
     const std::uint64_t next = over ? (at << kCountBits) | 1 : seen + 1;
     if (state_.compare_exchange_weak(seen, next, std::memory_order_relaxed)) return true;
   }

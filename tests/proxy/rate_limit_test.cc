@@ -27,6 +27,15 @@ TEST(RateLimit, TenInASecondThatBeginsWithTheFirst) {
   EXPECT_EQ(admitted(limit, 1, kStart + 1h), 1);
 }
 
+TEST(RateLimit, AsManyASecondAsItIsToldOf) {
+  for (const int most : {1, 3, 255}) {
+    RateLimit limit(static_cast<std::uint8_t>(most));
+    EXPECT_EQ(admitted(limit, 400, kStart), most);
+    EXPECT_EQ(admitted(limit, 400, kStart + 999ms), 0) << most;
+    EXPECT_EQ(admitted(limit, 400, kStart + 1000ms), most);
+  }
+}
+
 TEST(RateLimit, AClockReadEarlierOpensNothing) {
   RateLimit limit;
   EXPECT_EQ(admitted(limit, 10, kStart), 10);
