@@ -1,30 +1,15 @@
 #include "proxy/net/hello_gate.h"
 
 #include <gtest/gtest.h>
-#include <openssl/ssl.h>
 
 #include <string>
+
+#include "tests/proxy/client_hello.h"
 
 namespace iron::proxy {
 namespace {
 
 using Verdict = FirstBytes::Verdict;
-
-/// What OpenSSL's client says first.
-std::string hello_for(const char* name) {
-  SSL_CTX* context = SSL_CTX_new(TLS_client_method());
-  SSL* ssl = SSL_new(context);
-  BIO* out = BIO_new(BIO_s_mem());
-  SSL_set_bio(ssl, BIO_new(BIO_s_mem()), out);
-  if (name != nullptr) SSL_set_tlsext_host_name(ssl, name);
-  SSL_connect(ssl);
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(out, &data);
-  std::string bytes(data, static_cast<std::size_t>(size));
-  SSL_free(ssl);
-  SSL_CTX_free(context);
-  return bytes;
-}
 
 policy::Authority target(const char* text) { return *policy::Authority::parse(text); }
 
@@ -46,7 +31,7 @@ TEST(HelloGate, JudgesTheFirstBytes) {
        "malformed client hello"},
       {"a.test", std::string("\x15\x01\x7f\0\x02\x01\x5a", 7), true, Verdict::refuse,
        "malformed client hello"},
-      {"a.test", std::string("\x14\x03\x03\0\x01\x01", 6) + hello_for("b.test"), false,
+      {"a.test", std::string("\x14\x03\x03\0\x01\x01", 6) + client_hello("b.test"), false,
        Verdict::refuse, "malformed client hello"},
       {"a.test", "\x15\x10", false, Verdict::pass, ""},
       {"a.test", "\x15\xff", false, Verdict::pass, ""},
@@ -56,24 +41,26 @@ TEST(HelloGate, JudgesTheFirstBytes) {
       {"a.test", "\x16", false, Verdict::wait, ""},
       {"a.test", "\x16", true, Verdict::refuse, "malformed client hello"},
       {"a.test", "\x16 no TLS at all", false, Verdict::refuse, "malformed client hello"},
-      {"a.test", hello_for("a.test"), false, Verdict::pass, ""},
-      {"a.test", hello_for("A.Test."), false, Verdict::pass, ""},
-      {"a.test", hello_for("b.test"), false, Verdict::refuse, "SNI is not the host of the tunnel"},
-      {"a.test", hello_for("x.a.test"), false, Verdict::refuse,
+      {"a.test", client_hello("a.test"), false, Verdict::pass, ""},
+      {"a.test", client_hello("A.Test."), false, Verdict::pass, ""},
+      {"a.test", client_hello("b.test"), false, Verdict::refuse,
        "SNI is not the host of the tunnel"},
-      {"a.test", hello_for("a.test:443"), false, Verdict::refuse,
+      {"a.test", client_hello("x.a.test"), false, Verdict::refuse,
        "SNI is not the host of the tunnel"},
-      {"a.test", hello_for(nullptr), false, Verdict::refuse, "client hello missing sni"},
-      {"10.0.0.1", hello_for(nullptr), false, Verdict::pass, ""},
-      {"[::1]", hello_for(nullptr), false, Verdict::pass, ""},
-      {"10.0.0.1", hello_for("b.test"), false, Verdict::refuse,
+      {"a.test", client_hello("a.test:443"), false, Verdict::refuse,
        "SNI is not the host of the tunnel"},
-      {"10.0.0.1", hello_for("10.0.0.1"), false, Verdict::pass, ""},
-      {"10.0.0.1", hello_for("10.0.0.2"), false, Verdict::refuse,
+      {"a.test", client_hello(nullptr), false, Verdict::refuse, "client hello missing sni"},
+      {"10.0.0.1", client_hello(nullptr), false, Verdict::pass, ""},
+      {"[::1]", client_hello(nullptr), false, Verdict::pass, ""},
+      {"10.0.0.1", client_hello("b.test"), false, Verdict::refuse,
        "SNI is not the host of the tunnel"},
-      {"10.0.0.1", hello_for("::1"), false, Verdict::refuse, "SNI is not the host of the tunnel"},
-      {"[::1]", hello_for("0:0::1"), false, Verdict::pass, ""},
-      {"a.test", hello_for("10.0.0.1"), false, Verdict::refuse,
+      {"10.0.0.1", client_hello("10.0.0.1"), false, Verdict::pass, ""},
+      {"10.0.0.1", client_hello("10.0.0.2"), false, Verdict::refuse,
+       "SNI is not the host of the tunnel"},
+      {"10.0.0.1", client_hello("::1"), false, Verdict::refuse,
+       "SNI is not the host of the tunnel"},
+      {"[::1]", client_hello("0:0::1"), false, Verdict::pass, ""},
+      {"a.test", client_hello("10.0.0.1"), false, Verdict::refuse,
        "SNI is not the host of the tunnel"},
   };
   for (const auto& row : rows) {
@@ -87,7 +74,7 @@ TEST(HelloGate, JudgesTheFirstBytes) {
 
 TEST(HelloGate, WaitsForTheWholeHelloUpToItsDeadline) {
   const policy::Authority authority = target("a.test");
-  const std::string hello = hello_for("a.test");
+  const std::string hello = client_hello("a.test");
   HelloGate gate(authority);
   const SteadyTime came(std::chrono::hours(1000));
   EXPECT_EQ(gate.judge("", false, came - std::chrono::hours(1)), Verdict::wait);

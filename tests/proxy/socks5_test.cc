@@ -2,12 +2,19 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <string>
+#include <utility>
+#include <vector>
 
-namespace iron::proxy {
+#include "tests/proxy/session_script.h"
+
+namespace iron::proxy::test {
 namespace {
 
+using namespace std::chrono_literals;
 using namespace std::string_literals;
+using Kind = Step::Kind;
 using Greeting = SocksGreeting::State;
 using State = SocksRequest::State;
 
@@ -101,5 +108,71 @@ TEST(SocksReply, IsTenBytes) {
   EXPECT_EQ(socks_reply(7), "\x05\x07\x00\x01\x00\x00\x00\x00\x00\x00"s);
 }
 
+Script socks(std::vector<Step> steps) {
+  return {.steps = std::move(steps), .entry = Entry::tunnel};
+}
+
+const std::string kGreeting = "\x05\x01\x00"s;
+const std::string kTarget = "\x05\x01\x00\x01\x0a\x00\x00\x01\x00\x50"s;
+/// The address in a reply is the unspecified one.
+const std::string kRest = "<00><01><00><00><00><00><00><00>";
+
+const std::vector<Row> kSessions = {
+    {"SOCKS5",
+     {.steps = {client(std::string("\5\1\0", 3)),
+                client(std::string("\5\1\0\1\x0a\0\0\1\0\x50", 10)), client(kGet), origin(kOk)},
+      .entry = Entry::tunnel},
+     {"client: <05><00><05><00><00><01><00><00><00><00><00><00>" + kOkRelayed,
+      "origin: GET /a HTTP/1.1|Host: 10.0.0.1||", "record: allow 200 0/0", "record: allow 200 0/2",
+      "session: open"}},
+    {"all at once",
+     socks({client(kGreeting + kTarget + kGet), origin(kOk)}),
+     {"client: <05><00><05><00>" + kRest + kOkRelayed, "origin: GET /a HTTP/1.1|Host: 10.0.0.1||",
+      "record: allow 200 0/0", "record: allow 200 0/2", "session: open"}},
+    {"no method that we have",
+     socks({client("\x05\x01\x02"s), happens(Kind::client_finishes)}),
+     {"client: <05><ff>[end]", "origin: ", "session: gone"}},
+    {"half a greeting, not yet",
+     socks({client("\x05\x01"s), pass(9s)}),
+     {"client: ", "origin: ", "session: open"}},
+    {"half a greeting",
+     socks({client("\x05\x01"s), pass(10s)}),
+     {"client: [end]", "origin: ", "session: gone"}},
+    {"half a greeting, and the end",
+     socks({client("\x05\x01"s), happens(Kind::client_finishes)}),
+     {"client: [end]", "origin: ", "session: gone"}},
+    {"a request has a time of its own",
+     socks({client("\x05\x01"s), pass(9s), client("\x00"s), pass(9s)}),
+     {"client: <05><00>", "origin: ", "session: open"}},
+    {"half a request",
+     socks({client(kGreeting), client(kTarget.substr(0, 5)), pass(10s)}),
+     {"client: <05><00>[end]", "origin: ", "session: gone"}},
+    {"another version in the request",
+     socks({client(kGreeting), client("\x04\x01\x00\x01"s)}),
+     {"client: <05><00>[end]", "origin: ", "session: gone"}},
+    {"a command that we do not have",
+     socks({client(kGreeting), client("\x05\x02\x00\x01\x0a\x00\x00\x01\x00\x50"s),
+            happens(Kind::client_finishes)}),
+     {"client: <05><00><05><07>" + kRest + "[end]", "origin: ", "session: gone"}},
+    {"an address of another kind",
+     socks({client(kGreeting), client("\x05\x01\x00\x05\x00"s), happens(Kind::client_finishes)}),
+     {"client: <05><00><05><08>" + kRest + "[end]", "origin: ", "session: gone"}},
+    {"a target that policy refuses",
+     socks({client(kGreeting), client("\x05\x01\x00\x01\x0a\x00\x00\x09\x00\x50"s),
+            happens(Kind::client_finishes)}),
+     {"client: <05><00><05><02>" + kRest + "[end]",
+      "origin: ", "record: reject 403 0/0 by allowlist", "session: gone"}},
+    {"a target without a port",
+     socks({client(kGreeting), client("\x05\x01\x00\x01\x0a\x00\x00\x01\x00\x00"s),
+            happens(Kind::client_finishes)}),
+     {"client: <05><00><05><02>" + kRest + "[end]",
+      "origin: ", "record: reject 403 0/0 by allowlist", "session: gone"}},
+    {"the drain",
+     socks({client(kGreeting), happens(Kind::drain)}),
+     {"client: <05><00>[end]", "origin: [end]", "session: gone"}},
+};
+
+TEST(Socks5, OpensATunnelOrSaysWhyNot) { expect_rows(kSessions); }
+
 }  // namespace
-}  // namespace iron::proxy
+}  // namespace iron::proxy::test

@@ -79,9 +79,7 @@ set(proxy_tests
   silence_test.cc
   socket_address_test.cc
   sockets_test.cc
-  socks5_test.cc
   task_test.cc
-  tunnel_test.cc
   upstream_pool_test.cc
   upstream_tls_test.cc
   watch_test.cc
@@ -101,9 +99,12 @@ endif()
 
 # Whole sessions between scripted peers.
 set(session_tests
+  acceptor_test.cc
   beast_messages.cc
   beast_peers.cc
+  client_session_test.cc
   http_message.cc
+  passthrough_test.cc
   peer_exchanges.cc
   peer_stream.cc
   rig_authority.cc
@@ -121,6 +122,9 @@ set(session_tests
   session_test.cc
   session_time_test.cc
   session_tls_test.cc
+  site_test.cc
+  socks5_test.cc
+  tunnel_test.cc
 )
 list(TRANSFORM session_tests PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/proxy/)
 list(APPEND session_tests ${CMAKE_CURRENT_SOURCE_DIR}/tls/test_pki.cc)
