@@ -1,7 +1,9 @@
-#include <chrono>
+#include "proxy/client/connect.h"
 
-#include "proxy/client/http_session.h"
-#include "proxy/exchange/request_state.h"
+#include <chrono>
+#include <memory>
+#include <utility>
+
 #include "proxy/exchange/services.h"
 #include "proxy/exchange/site.h"
 #include "proxy/http/answers.h"

@@ -1,7 +1,10 @@
 #include "proxy/client/http_session.h"
 
 #include <algorithm>
+#include <chrono>
+#include <utility>
 
+#include "proxy/client/connect.h"
 #include "proxy/exchange/exchange_run.h"
 #include "proxy/exchange/request_state.h"
 #include "proxy/exchange/services.h"

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "proxy/client/client_session.h"
-#include "proxy/exchange/request_state.h"
+#include "proxy/wait/task.h"
 
 namespace iron::proxy {
 
@@ -13,21 +13,5 @@ Task<bool> serve_http(ClientSession& session);
 /// Holds back what is new while the log's buffer is full and `log.when_full` is `wait`. False: the
 /// session is to end.
 Task<bool> await_log(ClientSession& session);
-
-/// CONNECT (RFC 9110 section 9.3.6): policy check, the 200, then the tunnel. `request` and its head
-/// stay valid until the check is over. True: the tunnel is open.
-Task<bool> serve_connect(ClientSession& session, RequestStatePtr state, Buffer head);
-
-/// Policy check of a CONNECT or SOCKS5 target, with its record and log lines. `authority` has a
-/// port.
-struct TunnelVerdict {
-  bool allowed = false;
-  bool failed = false;  ///< a transform failed
-  std::string denial_reason;
-};
-TunnelVerdict check_tunnel(ClientSession& session,
-                           transforms::Exchange& exchange,
-                           const policy::Authority& authority,
-                           const std::string& target);
 
 }  // namespace iron::proxy

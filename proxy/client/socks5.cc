@@ -3,7 +3,7 @@
 #include <array>
 #include <cstring>
 
-#include "proxy/client/http_session.h"
+#include "proxy/client/connect.h"
 #include "proxy/exchange/request_state.h"
 #include "proxy/exchange/services.h"
 #include "proxy/exchange/site.h"

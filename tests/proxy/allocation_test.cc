@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cstdlib>
 #include <exception>
 #include <new>
@@ -16,27 +15,13 @@
 #include "bench/request_path.h"
 #include "proxy/log/log.h"
 #include "proxy/wait/buffers.h"
-
-namespace {
-
-std::atomic<long> allocations = 0;
-thread_local bool refused = false;  // for this thread there is no memory
-
-void* counted(std::size_t size) {
-  ++allocations;
-  if (refused) throw std::bad_alloc();
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  throw std::bad_alloc();
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) { return counted(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+#include "tests/proxy/counted_allocations.h"
 
 namespace iron::proxy {
 namespace {
+
+using test::allocations;
+using test::NoMemory;
 
 using Step = bool (*)(bench::RequestPath&);
 
@@ -64,9 +49,9 @@ std::string allocating_steps(std::string_view head, const bench::PolicySize& siz
   EXPECT_EQ(path.upstream_head().find(bench::kToken), std::string_view::npos);
   std::string found;
   for (const auto& step : kSteps) {
-    const long before = allocations;
+    const long before = allocations();
     const bool good = step.run(path);
-    const long made = allocations - before;
+    const long made = allocations() - before;
     EXPECT_TRUE(good) << step.name;
     if (made > 0) found += std::string(step.name) + ": " + std::to_string(made) + "\n";
   }
@@ -85,9 +70,9 @@ TEST(Allocation, NoneForGivingABlockBack) {
   for (std::size_t i = 0; i < 100; ++i) {
     blocks.push_back(pool.take(i % 2 == 0 ? BufferPool::kSmall : BufferPool::kLarge));
   }
-  const long before = allocations;
+  const long before = allocations();
   for (Buffer& block : blocks) block.release();
-  EXPECT_EQ(allocations - before, 0);
+  EXPECT_EQ(allocations() - before, 0);
 }
 
 TEST(Allocation, NoneForASmallRequest) { EXPECT_EQ(allocating_steps(bench::kRequestHead, {}), ""); }
@@ -131,10 +116,10 @@ struct PipedLog {
 TEST(LogAllocations, AnOperationalLineTakesNone) {
   PipedLog piped;
   piped.log->write(Level::info, "the first one takes a chunk of the buffer");
-  const long before = allocations;
+  const long before = allocations();
   piped.log->write(Level::info, "another", {{"n", std::int64_t{1}}, {"text", "t"}, {"yes", true}});
   piped.log->write(Level::debug, "below the level", {{"n", std::int64_t{1}}});
-  EXPECT_EQ(allocations - before, 0);
+  EXPECT_EQ(allocations() - before, 0);
   EXPECT_NE(piped.written().find("\"n\":1,\"text\":\"t\",\"yes\":true}"), std::string::npos);
 }
 
@@ -143,10 +128,11 @@ TEST(LogAllocations, ALineForWhichThereIsNoMemoryIsCountedAsLost) {
   piped.log->write(Level::info, "the first one takes a chunk of the buffer");
   const std::string large(1000, 'x');  // a thread keeps less
   const std::exception_ptr short_of_memory = std::make_exception_ptr(std::bad_alloc());
-  refused = true;
-  piped.log->write(Level::info, large);
-  piped.log->session_failed(short_of_memory);
-  refused = false;
+  {
+    const NoMemory none;
+    piped.log->write(Level::info, large);
+    piped.log->session_failed(short_of_memory);
+  }
   const std::string text = piped.written() + piped.written();
   EXPECT_EQ(text.find(large), std::string::npos);
   EXPECT_NE(

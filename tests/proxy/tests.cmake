@@ -22,6 +22,7 @@ set(proxy_tests
   connection_login_test.cc
   connection_test.cc
   content_decoder_test.cc
+  counted_allocations.cc
   decider_test.cc
   dialer_test.cc
   dialer_tls_test.cc
@@ -82,11 +83,13 @@ set(proxy_tests
   task_test.cc
   upstream_pool_test.cc
   upstream_tls_test.cc
+  upstreams_test.cc
   watch_test.cc
   web_message_test.cc
+  websocket_test.cc
 )
 if(IRON_SANITIZE STREQUAL "thread")
-  list(REMOVE_ITEM proxy_tests allocation_test.cc)  # counts in operators of its own, which that sanitizer has too
+  list(REMOVE_ITEM proxy_tests allocation_test.cc counted_allocations.cc)  # operators of their own, which that sanitizer has too
 endif()
 if(proxy_tests)
   list(TRANSFORM proxy_tests PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/proxy/)
@@ -103,13 +106,18 @@ set(session_tests
   beast_messages.cc
   beast_peers.cc
   client_session_test.cc
+  connect_test.cc
+  counted_allocations.cc
+  exchange_run_test.cc
   http_message.cc
+  http_session_test.cc
   passthrough_test.cc
   peer_exchanges.cc
   peer_stream.cc
   rig_authority.cc
   rig_stream.cc
   scripted_peer.cc
+  session_allocation_test.cc
   session_dial_test.cc
   session_faults_test.cc
   session_model.cc
@@ -126,6 +134,9 @@ set(session_tests
   socks5_test.cc
   tunnel_test.cc
 )
+if(IRON_SANITIZE STREQUAL "thread")
+  list(REMOVE_ITEM session_tests counted_allocations.cc session_allocation_test.cc)
+endif()
 list(TRANSFORM session_tests PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/proxy/)
 list(APPEND session_tests ${CMAKE_CURRENT_SOURCE_DIR}/tls/test_pki.cc)
 iron_unit_tests(session_tests SHARDS 2 SOURCES ${session_tests} LIBRARIES iron::proxy)
