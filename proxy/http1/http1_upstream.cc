@@ -63,6 +63,7 @@ Http1Upstream::Step Http1Upstream::read_head(Response& head, std::size_t& moved)
 Http1Upstream::Step Http1Upstream::fill(std::size_t& moved) {
   Connection& connection = connection_->connection;
   if (!connection.maybe_readable()) {
+    if (input_.empty()) input_.release();  // behind an interim answer; the wait may be long
     connection.arm_read();
     return Step::blocked;
   }
@@ -132,7 +133,7 @@ Pipe Http1Upstream::pipe() {
 }
 
 UpstreamPtr Http1Upstream::take_reusable() {
-  if (!persists_ || !input_.empty() || !request_.sent()) return nullptr;
+  if (!persists_ || !input_.empty() || !body_->done() || !request_.sent()) return nullptr;
   return std::move(connection_);
 }
 

@@ -30,27 +30,28 @@ class Trail {
 /// Takes what it is given as one of the two kinds, and lets it leave as the test says.
 class FakeSink final : public BodySink {
  public:
-  explicit FakeSink(Trail& trail) : trail_(trail) {}
+  /// `name` is in front of its words in the trail.
+  explicit FakeSink(Trail& trail, std::string name = {}) : trail_(trail), name_(std::move(name)) {}
 
   Taken take(std::string_view bytes) override {
     if (!holds) {
       copy(bytes);
       return Taken::copied;
     }
-    trail_.add("hold:", bytes);
+    trail_.add(name_ + "hold:", bytes);
     EXPECT_EQ(held_, "") << "given more while it holds something";
     held_ = bytes;
     return Taken::held;
   }
   void copy(std::string_view bytes) override {
-    trail_.add("copy:", bytes);
+    trail_.add(name_ + "copy:", bytes);
     EXPECT_EQ(held_, "") << "given more while it holds something";
     EXPECT_FALSE(ended) << "given more behind the end";
     composed_ += bytes;
     most_composed = std::max(most_composed, composed_.size());
   }
   void end(std::string_view trailers) override {
-    trail_.add("end", trailers.empty() ? "" : ":" + std::string(trailers));
+    trail_.add(name_ + "end", trailers.empty() ? "" : ":" + std::string(trailers));
     EXPECT_FALSE(std::exchange(ended, true));
     if (!holds) composed_.append(trailers).append(".");
   }
@@ -67,18 +68,18 @@ class FakeSink final : public BodySink {
     const std::size_t composed = std::min(part.size(), composed_.size());
     composed_.erase(0, composed);
     held_.remove_prefix(part.size() - composed);
-    trail_.add("write:", part);
+    trail_.add(name_ + "write:", part);
     return blocks ? Step::blocked : Step::written;
   }
   bool has_pending() const override { return !composed_.empty() || !held_.empty(); }
   std::size_t composed() const override { return composed_.size(); }
   void forget() override {
-    trail_.add("forget");
+    trail_.add(name_ + "forget");
     EXPECT_EQ(written, "") << "some of it has left";
     composed_.clear();
     held_ = {};
   }
-  void cut() override { trail_.add("cut"); }
+  void cut() override { trail_.add(name_ + "cut"); }
   std::size_t pending() const { return composed_.size() + held_.size(); }
   bool holding() const { return !held_.empty(); }
 
@@ -89,6 +90,7 @@ class FakeSink final : public BodySink {
 
  private:
   Trail& trail_;
+  const std::string name_;
   std::string composed_ = "H";  ///< the head is in it
   std::string_view held_;
 };
@@ -97,7 +99,8 @@ class FakeSink final : public BodySink {
 /// nothing for now, `lost` and `broken`.
 class FakeSource final : public BodySource {
  public:
-  FakeSource(Trail& trail, FakeSink& sink) : trail_(trail), sink_(sink) {}
+  FakeSource(Trail& trail, FakeSink& sink, std::string name = {})
+      : trail_(trail), sink_(sink), name_(std::move(name)) {}
 
   Step read(std::string_view& bytes, From from) override {
     EXPECT_FALSE(sink_.holding()) << "read while the sink holds a piece";
@@ -106,7 +109,7 @@ class FakeSource final : public BodySource {
     std::deque<std::string>& script = here.empty() ? coming : here;
     if (here.empty()) {
       if (from == From::here) return Step::blocked;
-      trail_.add("ask");
+      trail_.add(name_ + "ask");
     }
     const std::string next = script.empty() ? "-" : script.front();
     if (!script.empty()) script.pop_front();
@@ -149,6 +152,7 @@ class FakeSource final : public BodySource {
  private:
   Trail& trail_;
   FakeSink& sink_;
+  const std::string name_;
   std::deque<std::string> read_;
   std::string_view piece_;
   std::string problem_;
@@ -159,7 +163,11 @@ class FakeSource final : public BodySource {
 /// Lets everything pass that holds no `!`, `most` bytes at a time; keeps the last one to the end.
 class FakeFilter final : public AnswerFilter {
  public:
-  Result<void> head(Response&) override { return {}; }
+  Result<void> head(Response&) override {
+    ++heads;
+    if (refuses_head) return Error{"refused: head"};
+    return {};
+  }
   Result<void> begin(Response&, const BodyFraming&) override { return {}; }
   bool reframes() const override { return true; }
   bool may_cut() const override { return cuts; }
@@ -184,9 +192,9 @@ class FakeFilter final : public AnswerFilter {
     return {};
   }
 
-  bool cuts = false, refuses_end = false, refuses_trailers = false;
+  bool cuts = false, refuses_head = false, refuses_end = false, refuses_trailers = false;
   std::size_t most = std::string::npos;
-  int calls = 0;
+  int calls = 0, heads = 0;
 
  private:
   std::string kept_;

@@ -43,7 +43,9 @@ set(proxy_tests
   hijacked_process_test.cc
   http1_answer_test.cc
   http1_body_test.cc
+  http1_client_test.cc
   http1_request_test.cc
+  http1_upstream_test.cc
   keep_alive_test.cc
   later_test.cc
   line_budget_test.cc
@@ -81,6 +83,7 @@ set(proxy_tests
   socket_address_test.cc
   sockets_test.cc
   task_test.cc
+  transfer_test.cc
   upstream_pool_test.cc
   upstream_tls_test.cc
   upstreams_test.cc
