@@ -41,6 +41,11 @@ void LineWriter::put_json(std::string_view text) {
 }
 
 void LineWriter::put_integer(std::int64_t value) {
+  // Most numbers of a record are milliseconds, and most of those none.
+  if (value >= 0 && value < 10) {
+    put(static_cast<char>('0' + value));
+    return;
+  }
   if (static_cast<std::size_t>(end_ - at_) < kIntegerBytes) grow(kIntegerBytes);
   at_ = std::to_chars(at_, end_, value).ptr;
 }

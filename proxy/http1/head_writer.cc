@@ -111,31 +111,29 @@ WrittenHead write_request_head(const transforms::Exchange& exchange,
 
 namespace {
 
-void append_line(std::string& out, std::string_view name, std::string_view value) {
-  out.append(name).append(": ").append(value).append("\r\n");
-}
-
 /// More than the status line and all fields that are added take.
 constexpr std::size_t kHeadOfOurOwn = 320;
 
-void append_number(std::string& out, std::int64_t value) {
-  char digits[24];
-  out.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+char* put_line(char* out, std::string_view name, std::string_view value) {
+  return put(put(put(put(out, name), ": "), value), "\r\n");
 }
 
-}  // namespace
+char* put_number(char* out, std::int64_t value) { return std::to_chars(out, out + 24, value).ptr; }
 
-void write_response_head(const Response& response,
-                         const ResponseHeadOptions& options,
-                         std::string& out) {
-  std::size_t size = kHeadOfOurOwn + response.reason.size();
-  for (const Field& field : response.headers.all())
-    size += field.name.size() + field.value.size() + 4;
-  make_room(out, size);
-  out.append(options.client_minor == 1 ? "HTTP/1.1 " : "HTTP/1.0 ");
-  append_number(out, response.status);
-  out.append(" ").append(response.reason).append("\r\n");
-  bool dated = false, chunked = false;
+std::size_t response_head_bound(const Response& response) {
+  std::size_t bound = kHeadOfOurOwn + response.reason.size();
+  for (const Field& field : response.headers.all()) {
+    bound += field.name.size() + field.value.size() + 4;
+  }
+  return bound;
+}
+
+/// Writes what is framed and kept of the answer's own fields. `dated`, `chunked`: those are there.
+char* put_received(char* out,
+                   const Response& response,
+                   const ResponseHeadOptions& options,
+                   bool& dated,
+                   bool& chunked) {
   for (const Field& field : response.headers.all()) {
     switch (field.name.size()) {
       case 4:
@@ -153,26 +151,41 @@ void write_response_head(const Response& response,
       default:
         break;
     }
-    append_line(out, field.name, field.value);
+    out = put_line(out, field.name, field.value);
   }
+  return out;
+}
+
+}  // namespace
+
+void write_response_head(const Response& response,
+                         const ResponseHeadOptions& options,
+                         std::string& text) {
+  const std::size_t bound = response_head_bound(response), before = text.size();
+  make_room(text, bound);
+  text.resize(before + bound);
+  char* out = put(text.data() + before, options.client_minor == 1 ? "HTTP/1.1 " : "HTTP/1.0 ");
+  out = put_number(out, response.status);
+  out = put(put(put(out, " "), response.reason), "\r\n");
+  bool dated = false, chunked = false;
+  out = put_received(out, response, options, dated, chunked);
   if (options.new_length >= 0) {
-    out.append("Content-Length: ");
-    append_number(out, options.new_length);
-    out.append("\r\n");
+    out = put(put_number(put(out, "Content-Length: "), options.new_length), "\r\n");
   }
-  if (!dated && response.status >= 200) append_line(out, "Date", http_date());
+  if (!dated && response.status >= 200) out = put_line(out, "Date", http_date());
   if (options.framing == ClientFraming::chunked && !chunked) {
-    append_line(out, "Transfer-Encoding", "chunked");
+    out = put_line(out, "Transfer-Encoding", "chunked");
   }
   if (options.upgrade && response.headers.find("Connection") == nullptr) {
-    append_line(out, "Connection", "Upgrade");
+    out = put_line(out, "Connection", "Upgrade");
   }
   if (options.upgrade && response.headers.find("Upgrade") == nullptr) {
-    append_line(out, "Upgrade", "websocket");
+    out = put_line(out, "Upgrade", "websocket");
   }
-  if (options.close) append_line(out, "Connection", "close");
-  if (options.keep_alive_10) append_line(out, "Connection", "keep-alive");
-  out.append("\r\n");
+  if (options.close) out = put_line(out, "Connection", "close");
+  if (options.keep_alive_10) out = put_line(out, "Connection", "keep-alive");
+  out = put(out, "\r\n");
+  text.resize(static_cast<std::size_t>(out - text.data()));
 }
 
 }  // namespace iron::proxy
