@@ -142,6 +142,7 @@ struct HttpOrigin::Beast {
                       .body = "ok",
                       .framing = WebMessage::Framing::length};
   };
+  TakeOver take_over;
   std::deque<Link> links;
   Link* last = nullptr;
   std::vector<WebMessage> requests;
@@ -189,7 +190,11 @@ void HttpOrigin::Beast::request_came(Link& link) {
   requests.push_back(read_of(*link.parser, link.head_fields, true));
   link.parser.reset();
   last = &link;
-  if (answers) send(link, answers(requests.back()));
+  if (take_over && take_over(link.stream, requests.back())) {
+    link.over = true;
+  } else if (answers) {
+    send(link, answers(requests.back()));
+  }
 }
 
 void HttpOrigin::Beast::send(Link& link, const WebMessage& answer) {
@@ -232,6 +237,7 @@ std::size_t HttpOrigin::connections() const { return beast_->links.size(); }
 const std::string& HttpOrigin::fault() const { return beast_->fault; }
 PeerStream& HttpOrigin::stream() { return beast_->last->stream; }
 void HttpOrigin::answer_with(Answers answers) { beast_->answers = std::move(answers); }
+void HttpOrigin::take_over_with(TakeOver take_over) { beast_->take_over = std::move(take_over); }
 void HttpOrigin::answer(const WebMessage& answer) { beast_->send(*beast_->last, answer); }
 
 void HttpOrigin::await_requests(std::size_t count) {

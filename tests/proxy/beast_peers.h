@@ -85,6 +85,9 @@ class HttpOrigin final : public RigActor {
   using Answers = std::function<WebMessage(const WebMessage& request)>;
   /// From now on each request gets its answer at once; null: by answer().
   void answer_with(Answers answers);
+  /// Asked first: true, if it takes the connection over, on which nothing is HTTP any more.
+  using TakeOver = std::function<bool(PeerStream& stream, const WebMessage& request)>;
+  void take_over_with(TakeOver take_over);
   /// Answers the last request. Throws std::exception.
   void answer(const WebMessage& answer);
   /// Turns the rig until that many requests have come in all. Throws where they do not.

@@ -82,13 +82,15 @@ void PeerStream::write_all(std::string_view bytes) {
   }
 }
 
+void PeerStream::finish_tls() {
+  raw_.set_waiting(false);
+  error_code ignored;
+  tls_->stream.shutdown(ignored);
+  raw_.set_waiting(true);
+}
+
 void PeerStream::finish() {
-  if (tls_ != nullptr) {
-    raw_.set_waiting(false);
-    error_code ignored;
-    tls_->stream.shutdown(ignored);
-    raw_.set_waiting(true);
-  }
+  if (tls_ != nullptr) finish_tls();
   raw_.peer().finish();
 }
 

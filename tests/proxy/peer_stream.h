@@ -36,6 +36,8 @@ class PeerStream final : public SyncStream<PeerStream> {
 
   /// Ends this side properly: close_notify, FIN.
   void finish();
+  /// The close_notify alone.
+  void finish_tls();
   /// Reads on to the end: `close_notify`, `end` (without one), `reset`, or `open` if there is none.
   /// What is read before goes to `rest`.
   std::string read_end(std::string* rest = nullptr);

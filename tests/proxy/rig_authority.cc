@@ -51,6 +51,17 @@ RigAuthority::RigAuthority() : ca_(tls::test::make_certificate({})) {
   ::setenv("SSL_CERT_DIR", directory_.file("none").c_str(), 1);
 }
 
+std::string RigAuthority::client_hello(const std::string& name) const {
+  const tls::SslPtr<SSL, SSL_free> client(SSL_new(client_.get()));
+  BIO* const sent = BIO_new(BIO_s_mem());
+  SSL_set_bio(client.get(), BIO_new(BIO_s_mem()), sent);
+  SSL_set_tlsext_host_name(client.get(), name.c_str());
+  SSL_connect(client.get());
+  char* bytes = nullptr;
+  const long size = BIO_get_mem_data(sent, &bytes);
+  return std::string(bytes, static_cast<std::size_t>(size));
+}
+
 void RigAuthority::load_trust(Services& services) const {
   const auto loaded = std::make_shared<std::promise<void>>();
   services.upstream_tls.load([loaded] { loaded->set_value(); });

@@ -29,6 +29,8 @@ class RigAuthority {
   SSL_CTX* origin_context() { return origin_.get(); }
   SSL_CTX* strange_context() { return strange_.get(); }
 
+  /// The first flight of a client that asks for that name.
+  std::string client_hello(const std::string& name) const;
   /// Has the proxy's dials trust the CA. Returns when they do.
   void load_trust(Services& services) const;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -71,6 +72,8 @@ class ScriptedPeer {
   std::string take();
   bool open() const { return descriptor_ >= 0; }
   std::size_t unsent() const { return outgoing_.size(); }
+  /// Of that, it sends no more than so many bytes.
+  void keep_unsent(std::size_t most) { outgoing_.resize(std::min(most, outgoing_.size())); }
   /// Bytes that have left and are not with the session's system yet.
   bool in_flight() const;
 

@@ -123,6 +123,7 @@ set(session_tests
   session_allocation_test.cc
   session_dial_test.cc
   session_faults_test.cc
+  session_handshake_test.cc
   session_model.cc
   session_model_peers.cc
   session_model_test.cc
@@ -132,14 +133,17 @@ set(session_tests
   session_secrets_test.cc
   session_test.cc
   session_time_test.cc
+  session_tls_records_test.cc
   session_tls_test.cc
+  session_websocket_test.cc
   site_test.cc
   socks5_test.cc
   tunnel_test.cc
+  websocket_peers.cc
 )
 if(IRON_SANITIZE STREQUAL "thread")
   list(REMOVE_ITEM session_tests counted_allocations.cc session_allocation_test.cc)
 endif()
 list(TRANSFORM session_tests PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/proxy/)
 list(APPEND session_tests ${CMAKE_CURRENT_SOURCE_DIR}/tls/test_pki.cc)
-iron_unit_tests(session_tests SHARDS 2 SOURCES ${session_tests} LIBRARIES iron::proxy)
+iron_unit_tests(session_tests SHARDS 3 SOURCES ${session_tests} LIBRARIES iron::proxy)
