@@ -83,6 +83,7 @@ set(proxy_tests
   socket_address_test.cc
   sockets_test.cc
   task_test.cc
+  transfer_body_test.cc
   transfer_test.cc
   upstream_pool_test.cc
   upstream_tls_test.cc
