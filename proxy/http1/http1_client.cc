@@ -122,6 +122,7 @@ Task<void> Http1Client::answer(const OwnAnswer& answer) {
 /// So that the connection can go on, if it is not too much.
 Task<void> Http1Client::drop_body() {
   std::size_t dropped = 0;
+  body_.take_arrived();  // what came before its answer was read for another reason
   Pause& pause = client_.pause();
   pause.set_timeout(kDrainTime);
   while (!body_.done() && dropped < kDrainBytes) {

@@ -306,6 +306,21 @@ TEST_F(Http1ClientTest, AClientThatIsGoneIsNotAnswered) {
   EXPECT_FALSE(client_->closes_gently()) << "nobody is there to see it";
 }
 
+TEST_F(Http1ClientTest, WhatWasReadOfABodyBeforeItsAnswerIsNoRest) {
+  const std::string part(60'000, 'x');
+  Http1Client& stream = request(of_length(6 * part.size()));
+  for (int i = 0; i < 5; ++i) {
+    peer_->send(part);
+    EXPECT_EQ(read_body(part.size()), part);
+  }
+  answer();
+  EXPECT_FALSE(done_);
+  come(part + kNext);
+  EXPECT_TRUE(done_);
+  EXPECT_TRUE(stream.goes_on());
+  EXPECT_EQ(unused(), kNext);
+}
+
 TEST_F(Http1ClientTest, TheRestOfABodyIsNotAwaitedForLong) {
   enum class Event { time, end, cut };
   for (const Event event : {Event::time, Event::end, Event::cut}) {
