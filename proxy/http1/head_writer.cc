@@ -15,6 +15,7 @@ namespace iron::proxy {
 namespace {
 
 char* put(char* out, std::string_view text) {
+  if (text.empty()) return out;  // whose bytes may be nowhere
   std::memcpy(out, text.data(), text.size());
   return out + text.size();
 }
