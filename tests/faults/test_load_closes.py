@@ -143,8 +143,11 @@ class QuietOrigins(LoadTest):
                     await asyncio.sleep(0.05)
                 await rounds
                 self.settle(lambda: self.descriptors() <= descriptors + 2, "descriptors to be given back")
-                self.settle(lambda: len(records_after(self.proxy, mark)) >= self.COUNT, "the records")
-                records = records_after(self.proxy, mark)
+                # The log's reader may be behind its clients: the last records of those before may come after the mark.
+                def own_records():
+                    return [record for record in records_after(self.proxy, mark) if record["audit"]["path"] in cut]
+                self.settle(lambda: len(own_records()) >= self.COUNT, "the records")
+                records = own_records()
                 figure("quiet origins", count=self.COUNT, bytes_each=round((most - before) / self.COUNT), cut_after_s=[round(min(cut.values()), 2), round(max(cut.values()), 2)])
                 self.assertEqual((self.COUNT, self.COUNT), (len(records), len({record["audit"]["path"] for record in records})))
                 self.assertEqual({self.TEXT}, {record.get("error") for record in records})
