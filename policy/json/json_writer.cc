@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 
+#include "policy/byte_blocks.h"
 #include "policy/json/line_writer.h"
 #include "policy/utf8.h"
 
@@ -11,8 +11,6 @@ namespace iron::policy {
 namespace {
 
 constexpr char kHex[] = "0123456789abcdef";
-constexpr std::uint64_t kOnes = 0x0101010101010101U;
-constexpr std::uint64_t kHighs = 0x8080808080808080U;
 
 bool clean(char c) {
   const auto byte = static_cast<unsigned char>(c);
@@ -20,21 +18,15 @@ bool clean(char c) {
 }
 
 /// Whether all eight bytes stay as they are. May say no for a clean block, never yes for another.
-bool clean_block(const char* bytes) {
-  std::uint64_t word;
-  std::memcpy(&word, bytes, sizeof word);
-  const std::uint64_t below_blank = word - kOnes * 0x20;
-  const std::uint64_t is_quote = (word ^ (kOnes * '"')) - kOnes;
-  const std::uint64_t is_backslash = (word ^ (kOnes * '\\')) - kOnes;
-  return ((below_blank | is_quote | is_backslash | word) & kHighs) == 0;
+bool clean_block(std::uint64_t block) {
+  const std::uint64_t below_blank = block - kEachByte * 0x20;
+  const std::uint64_t is_quote = (block ^ (kEachByte * '"')) - kEachByte;
+  const std::uint64_t is_backslash = (block ^ (kEachByte * '\\')) - kEachByte;
+  return ((below_blank | is_quote | is_backslash | block) & kEachTop) == 0;
 }
 
 std::size_t clean_run(std::string_view text) {
-  std::size_t i = 0;
-  while (i + 8 <= text.size() && clean_block(text.data() + i)) i += 8;
-  // The last block may overlap the one before it: most texts are no multiple of eight.
-  const bool at_tail = i > 0 && text.size() - i < 8;
-  if (at_tail && clean_block(text.data() + text.size() - 8)) return text.size();
+  std::size_t i = passing_blocks(text, clean_block);
   while (i < text.size() && clean(text[i])) ++i;
   return i;
 }

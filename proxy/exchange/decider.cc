@@ -103,7 +103,7 @@ Decider::Next Decider::passed() {
   const std::optional<std::uint64_t> forwards = max_forwards(ex.request);
   if (forwards == 0) return end(OwnEnding::of_last_hop(ex.request.method));
   if (forwards) fewer_forwards_.apply(ex.request, *forwards);
-  return ex.upgrade ? Next::upgrade : Next::forward;
+  return Next::forward;
 }
 
 }  // namespace iron::proxy

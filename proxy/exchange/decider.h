@@ -28,8 +28,7 @@ class Decider {
   enum class Next {
     load_body,  ///< body_loaded() is next, when what body_need() tells is loaded
     answer,     ///< as ending() says
-    upgrade,    ///< to a WebSocket of its own connection
-    forward,
+    forward,    ///< an upgrade too: the exchange says which it is
   };
   /// Reads the head.
   Next begin();

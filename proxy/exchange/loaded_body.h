@@ -26,7 +26,7 @@ class LoadedBody final : public BodySource {
   void consume(std::size_t count) override;
   void drop() override;
   bool done() const override { return given_ && rest_.done(); }
-  std::uint64_t remaining() const override { return given_ ? rest_.remaining() : 0; }
+  std::uint64_t remaining() const override { return rest_.remaining(); }
   std::uint64_t size() const override { return rest_.size(); }
   bool buffered() const override { return !given_ || !piece_.empty() || rest_.buffered(); }
   Ahead look_ahead() const override { return rest_.look_ahead(); }

@@ -29,6 +29,19 @@ BodyMover::Step Transfer::move_up(std::size_t& moved) {
   return up_step_;
 }
 
+/// What its client did to the request. Nothing where the upstream takes no more: it may have
+/// answered all the same.
+std::optional<Error> Transfer::broken_request() const {
+  switch (up_.failure()) {
+    case BodyMover::Failure::source_lost:
+      return fail("client gone", Fault::client_gone);
+    case BodyMover::Failure::source_broken:
+      return fail(std::string(kMalformedRequest), Fault::bad_request);
+    default:
+      return std::nullopt;
+  }
+}
+
 Transfer::HeadStep Transfer::fail_with(std::string text, Fault fault) {
   error_ = fail(std::move(text), fault);
   return HeadStep::failed;
@@ -87,14 +100,9 @@ Transfer::HeadStep Transfer::send_for_head() {
   std::size_t moved = 0;
   const BodyMover::Step step = move_up(moved);
   up_ended_ = step == BodyMover::Step::complete || step == BodyMover::Step::failed;
-  if (step == BodyMover::Step::failed) {
-    if (up_.failure() == BodyMover::Failure::source_lost) {
-      return fail_with("client gone", Fault::client_gone);
-    }
-    if (up_.failure() == BodyMover::Failure::source_broken) {
-      return fail_with(std::string(kMalformedRequest), Fault::bad_request);
-    }
-    // An upstream that takes no more may have answered all the same.
+  if (std::optional<Error> broken = broken_request()) {
+    error_ = std::move(*broken);
+    return HeadStep::failed;
   }
   if (moved > 0 || step == BodyMover::Step::complete) since_ = now();
   turn_.moved(moved);
@@ -204,25 +212,18 @@ std::size_t Transfer::send_beside(BodyMover& down) {
     case BodyMover::Step::last_bytes_ready:
       return moved;
     case BodyMover::Step::complete:
-      break;
     case BodyMover::Step::failed:
-      if (up_.failure() == BodyMover::Failure::source_lost) {
-        request_broke(down, "client gone", Fault::client_gone);
-      } else if (up_.failure() == BodyMover::Failure::source_broken) {
-        request_broke(down, kMalformedRequest, Fault::bad_request);
-      }
-      break;  // an upstream that takes no more may have answered all the same
+      break;
   }
   up_ended_ = true;
   up_way_.waits = Direction::Waits::ended;
+  const std::optional<Error> broken = broken_request();
+  // An answer that is here in full leaves all the same: it does not hang on the rest of the body.
+  if (broken && !whole_) {
+    fault_ = broken->fault;
+    down.cut(broken->text);
+  }
   return moved;
-}
-
-/// An answer that is here in full leaves all the same: it does not hang on the rest of the body.
-void Transfer::request_broke(BodyMover& down, std::string_view problem, Fault fault) {
-  if (whole_) return;
-  fault_ = fault;
-  down.cut(problem);
 }
 
 /// False: there is nobody to sleep for.

@@ -1,7 +1,7 @@
 #pragma once
 
+#include <optional>
 #include <string>
-#include <string_view>
 
 #include "policy/duration.h"
 #include "policy/result.h"
@@ -72,8 +72,8 @@ class Transfer {
            (up_step_ == BodyMover::Step::moved || up_step_ == BodyMover::Step::last_bytes_ready);
   }
   bool awaits_client() const { return !up_ended_ && up_step_ == BodyMover::Step::no_bytes; }
+  std::optional<Error> broken_request() const;
   std::size_t send_beside(BodyMover& down);
-  void request_broke(BodyMover& down, std::string_view problem, Fault fault);
   bool prepare_sleep(BodyMover& down, const Silence& silence);
   void woken(BodyMover& down, const Silence& silence);
   SteadyTime now() const { return loop_.now(); }

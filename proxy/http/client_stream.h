@@ -19,8 +19,8 @@ namespace iron::proxy {
 enum class Presence { present, half_closed, gone };
 
 /// One request of a client and the place for its answer, whatever protocol it came by. Lives from
-/// its complete head to its end; one exchange uses it, on its worker's thread. Of answer(), begin()
-/// and open_pipe() exactly one is called, or the stream is reset().
+/// its complete head to its end; one exchange uses it, on its worker's thread. Ends with answer(),
+/// with what begin() began, with switch_protocols(), or is reset().
 class ClientStream : public Abandonment {
  public:
   virtual Client& client() = 0;

@@ -34,8 +34,7 @@ bool Http1Request::fits_in_block(std::size_t size) {
 }
 
 void Http1Request::append(std::string_view text) {
-  const bool rides = head_ != nullptr && block_.empty() && text.size() <= kRidingBytes;
-  if (rides && head_used_ + text.size() <= head_->size()) {
+  if (fits_behind_head(text.size())) {
     std::memcpy(head_->data() + head_used_, text.data(), text.size());
     head_used_ += text.size();
     return;

@@ -2,23 +2,7 @@
 
 #include <array>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define IRON_PLAIN_FRAMES 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IRON_PLAIN_FRAMES 1
-#endif
-
 namespace iron::proxy::detail {
-
-#ifdef IRON_PLAIN_FRAMES
-
-void* allocate_frame(std::size_t size) { return ::operator new(size); }
-void release_frame(void* frame, std::size_t size) noexcept { ::operator delete(frame, size); }
-
-#else
 
 namespace {
 
@@ -52,7 +36,7 @@ std::size_t class_of(std::size_t size) { return (size + kClass - 1) / kClass; }
 
 void* allocate_frame(std::size_t size) {
   const std::size_t index = class_of(size);
-  if (index >= kClasses) return ::operator new(size);
+  if (!kKeepsFrames || index >= kClasses) return ::operator new(size);
   FreeList& list = free_lists.lists[index];
   if (list.first == nullptr) return ::operator new(index * kClass);
   --list.count;
@@ -61,13 +45,11 @@ void* allocate_frame(std::size_t size) {
 
 void release_frame(void* frame, std::size_t size) noexcept {
   const std::size_t index = class_of(size);
-  if (index >= kClasses) return ::operator delete(frame);
+  if (!kKeepsFrames || index >= kClasses) return ::operator delete(frame);
   FreeList& list = free_lists.lists[index];
   if (list.count >= kKeptPerClass) return ::operator delete(frame);
   ++list.count;
   list.first = new (frame) FreeFrame{list.first};
 }
-
-#endif
 
 }  // namespace iron::proxy::detail

@@ -19,8 +19,17 @@ class [[nodiscard]] Task;
 
 namespace detail {
 
-/// Recycles coroutine frames per thread in classes of 64 bytes. Sanitizer builds use plain new, so
-/// that a use after the end of a frame is seen.
+/// Whether frames are kept for the next of their size: not under a sanitizer, so that a use after
+/// the end of a frame is seen.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kKeepsFrames = false;
+#elif defined(__has_feature)
+inline constexpr bool kKeepsFrames =
+    !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
+#else
+inline constexpr bool kKeepsFrames = true;
+#endif
+/// Recycles coroutine frames per thread in classes of 64 bytes, where they are kept.
 void* allocate_frame(std::size_t size);
 void release_frame(void* frame, std::size_t size) noexcept;
 

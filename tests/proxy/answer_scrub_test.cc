@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
-#include <zlib.h>
 
 #include <memory>
 #include <string>
@@ -10,9 +9,12 @@
 #include <vector>
 
 #include "policy/yaml/yaml_reader.h"
+#include "tests/proxy/deflated.h"
 
 namespace iron::proxy {
 namespace {
+
+using test::deflated;
 
 using Kind = BodyFraming::Kind;
 
@@ -98,20 +100,6 @@ class AnswerScrubTest : public testing::Test {
   std::unique_ptr<AnswerScrub> scrub_;
   Response response_;
 };
-
-std::string packed(std::string_view text, int window_bits) {
-  z_stream stream{};
-  EXPECT_EQ(deflateInit2(&stream, 9, Z_DEFLATED, window_bits, 8, Z_DEFAULT_STRATEGY), Z_OK);
-  std::string out(deflateBound(&stream, text.size()) + 64, '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
-}
 
 TEST_F(AnswerScrubTest, IsMadeWhereAnEntryAsksForIt) {
   request("off");
@@ -231,20 +219,20 @@ TEST_F(AnswerScrubTest, EncodedAnswersAreDecodedOrRefused) {
     std::vector<Field> fields;
     std::string bytes, head, body;
   } rows[] = {
-      {{{"Content-Encoding", "gzip"}, {"A", "b"}}, packed(text, kGzip), "OK|A: b", filtered},
-      {{{"content-encoding", "X-GZIP"}}, packed(text, kGzip), "OK", filtered},
-      {{{"Content-Encoding", "deflate"}}, packed(text, kZlib), "OK", filtered},
+      {{{"Content-Encoding", "gzip"}, {"A", "b"}}, deflated(text, kGzip), "OK|A: b", filtered},
+      {{{"content-encoding", "X-GZIP"}}, deflated(text, kGzip), "OK", filtered},
+      {{{"Content-Encoding", "deflate"}}, deflated(text, kZlib), "OK", filtered},
       {{{"Content-Encoding", "identity"}}, text, "OK|Content-Encoding: identity", filtered},
-      {{{"Content-Encoding", "identity, gzip"}}, packed(text, kGzip), "OK", filtered},
+      {{{"Content-Encoding", "identity, gzip"}}, deflated(text, kGzip), "OK", filtered},
       {{{"Content-Encoding", ""}}, text, "OK|Content-Encoding: ", filtered},
       {{{"Content-Encoding", "br"}}, "", unknown, ""},
       {{{"Content-Encoding", "gzip, gzip"}}, "", unknown, ""},
       {{{"Content-Encoding", "gzip"}, {"Content-Encoding", "gzip"}}, "", unknown, ""},
       {{{"Content-Encoding", "gzip;x"}}, "", unknown, ""},
       {{{"Content-Encoding", "gzip"}}, text, "OK", broken},
-      {{{"Content-Encoding", "gzip"}}, packed(text, kGzip).substr(0, 25), "OK", broken},
+      {{{"Content-Encoding", "gzip"}}, deflated(text, kGzip).substr(0, 25), "OK", broken},
       {{{"Content-Encoding", "gzip"}},
-       packed(std::string(20 << 20, 'x'), kGzip),
+       deflated(std::string(20 << 20, 'x'), kGzip),
        "OK",
        "answer decodes to more than can be searched"},
   };

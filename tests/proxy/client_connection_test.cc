@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -14,11 +13,8 @@
 #include <string_view>
 #include <utility>
 
-#include "proxy/log/log.h"
-#include "proxy/log/refusal_limiter.h"
-#include "tests/proxy/memory_file.h"
+#include "tests/proxy/client_rig.h"
 #include "tests/proxy/scripted_peer.h"
-#include "tests/proxy/wait_rig.h"
 
 namespace iron::proxy {
 namespace {
@@ -30,16 +26,9 @@ using test::ScriptedPeer;
 constexpr std::size_t kSmall = BufferPool::kSmall, kLarge = BufferPool::kLarge;
 
 /// A client's connection, at the other end of which the test sits.
-class ClientConnectionTest : public WaitTest {
+class ClientConnectionTest : public ClientRig {
  protected:
-  ClientConnectionTest() {
-    Log::Options options;
-    options.level = Level::debug;
-    options.stderr_fd = records_.descriptor();
-    options.deferred = true;
-    log_.emplace(options);
-    recorder_.emplace(*log_, ids_, limiter_, loop_);
-  }
+  ClientConnectionTest() : ClientRig(Level::debug) {}
   ~ClientConnectionTest() override {
     loop_.cut_all();
     settle();
@@ -49,12 +38,7 @@ class ClientConnectionTest : public WaitTest {
     if (room > 0) ::setsockopt(pair.session, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
     descriptor_ = pair.session;
     peer_ = std::make_unique<ScriptedPeer>(pair.peer);
-    client_.emplace(ClientConnection::Surroundings{.loop = loop_,
-                                                   .buffers = buffers_,
-                                                   .body_budget = budget_,
-                                                   .recorder = *recorder_,
-                                                   .released = released_},
-                    descriptor_, Entry::tunnel, Peer{policy::IpAddress::v4({192, 0, 2, 7}), 5000});
+    make_client(descriptor_, Entry::tunnel, {policy::IpAddress::v4({192, 0, 2, 7}), 5000});
     client_->set_stall_timeout(60s);
   }
   void settle() {
@@ -99,18 +83,9 @@ class ClientConnectionTest : public WaitTest {
     finished_ = true;
   }
 
-  test::MemoryFile records_;
-  BufferPool buffers_;
-  BodyBudget budget_;
   ClosesUnderWay closes_;
-  std::atomic<std::uint64_t> released_{0};
-  RecordIds ids_;
-  RefusalLimiter limiter_;
-  std::optional<Log> log_;
-  std::optional<Recorder> recorder_;
   std::unique_ptr<ScriptedPeer> peer_;
   int descriptor_ = -1;
-  std::optional<ClientConnection> client_;
   std::optional<bool> arrived_, sent_;
   std::optional<Io> read_;
   bool finished_ = false;

@@ -8,11 +8,8 @@
 #include <string_view>
 #include <utility>
 
-#include "proxy/log/log.h"
-#include "proxy/log/refusal_limiter.h"
 #include "proxy/net/upstream_pool.h"
-#include "tests/proxy/memory_file.h"
-#include "tests/proxy/wait_rig.h"
+#include "tests/proxy/client_rig.h"
 #include "tests/tls/stream_pair.h"
 
 namespace iron::proxy {
@@ -24,27 +21,16 @@ struct BareClient : Client {
   using Client::upstream;
 };
 
-class ClientTest : public WaitTest {
+class ClientTest : public ClientRig {
  protected:
-  ClientTest() {
-    Log::Options options;
-    options.stderr_fd = records_.descriptor();
-    options.deferred = true;
-    log_.emplace(options);
-    recorder_.emplace(*log_, ids_, limiter_, loop_);
-  }
-  ~ClientTest() override {
-    client_.reset();
-    recorder_.reset();
-  }
   BareClient& connect(Entry entry = Entry::tunnel) {
-    client_.reset();
+    bare_.reset();
     connection_.reset();
     const auto ends = tls::test::connected_pair();
     far_.emplace(ends.second);
     connection_.emplace(loop_, ends.first);
-    return client_.emplace(*recorder_, *connection_, entry,
-                           Peer{policy::IpAddress::v4({192, 0, 2, 7}), 5000});
+    return bare_.emplace(*recorder_, *connection_, entry,
+                         Peer{policy::IpAddress::v4({192, 0, 2, 7}), 5000});
   }
   static std::unique_ptr<Tunnel> tunnel_to(const std::string& target) {
     auto tunnel = std::make_unique<Tunnel>();
@@ -58,14 +44,9 @@ class ClientTest : public WaitTest {
     return records_.take();
   }
 
-  test::MemoryFile records_;
-  RecordIds ids_;
-  RefusalLimiter limiter_;
-  std::optional<Log> log_;
-  std::optional<Recorder> recorder_;
   std::optional<tls::Stream> far_;
   std::optional<Connection> connection_;
-  std::optional<BareClient> client_;
+  std::optional<BareClient> bare_;
 };
 
 TEST_F(ClientTest, SaysWhoseItIs) {

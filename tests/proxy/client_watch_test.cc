@@ -1,6 +1,5 @@
 #include "proxy/http1/client_watch.h"
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -9,10 +8,7 @@
 #include <string_view>
 
 #include "proxy/http1/http1_body.h"
-#include "proxy/log/log.h"
-#include "proxy/log/refusal_limiter.h"
-#include "proxy/wait/event_loop.h"
-#include "tests/proxy/manual_clock.h"
+#include "tests/proxy/client_rig.h"
 #include "tests/proxy/socket_ends.h"
 
 namespace iron::proxy {
@@ -22,43 +18,20 @@ using namespace std::chrono_literals;
 using Framing = BodyFraming::Kind;
 
 /// A client on a plain connection, at the other end of which the test sits.
-class ClientWatchTest : public testing::Test {
+class ClientWatchTest : public ClientRig {
  protected:
-  ClientWatchTest() : nowhere_(::open("/dev/null", O_WRONLY | O_CLOEXEC)) {
-    Log::Options options;
-    options.stderr_fd = nowhere_;
-    log_.emplace(options);
-    recorder_.emplace(*log_, ids_, limiter_, loop_);
-    connect();
-  }
-  ~ClientWatchTest() override {
-    client_.reset();
-    recorder_.reset();
-    log_.reset();
-    ::close(nowhere_);
-  }
+  ClientWatchTest() { connect(); }
   /// A new client in the place of the last one.
   void connect() {
-    client_.reset();
     peer_.emplace();
-    client_.emplace(ClientConnection::Surroundings{.loop = loop_,
-                                                   .buffers = buffers_,
-                                                   .body_budget = budget_,
-                                                   .recorder = *recorder_,
-                                                   .released = released_},
-                    peer_->give_away(), Entry::http, Peer{});
-  }
-  void settle() {
-    while (loop_.turn()) {
-    }
+    make_client(peer_->give_away());
   }
   Presence polled(ClientWatch& watch) {
     settle();
     return watch.poll();
   }
   bool abandoned(ClientWatch& watch, std::chrono::nanoseconds later) {
-    clock_.advance(later);
-    settle();
+    advance(later);
     return watch.abandoned();
   }
   Task<void> sleep() {
@@ -66,18 +39,7 @@ class ClientWatchTest : public testing::Test {
     ++woken_;
   }
 
-  int nowhere_;
-  ManualClock clock_;
-  EventLoop loop_{clock_};
-  BufferPool buffers_;
-  BodyBudget budget_;
-  std::atomic<std::uint64_t> released_{0};
-  RecordIds ids_;
-  RefusalLimiter limiter_;
-  std::optional<Log> log_;
-  std::optional<Recorder> recorder_;
   std::optional<SocketEnds> peer_;
-  std::optional<ClientConnection> client_;
   int woken_ = 0;
 };
 

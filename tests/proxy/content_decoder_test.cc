@@ -1,32 +1,21 @@
 #include "proxy/exchange/content_decoder.h"
 
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <random>
 #include <string>
 
+#include "tests/proxy/deflated.h"
+
 namespace iron::proxy {
 namespace {
+
+using test::deflated;
 
 using Coding = ContentDecoder::Coding;
 using Status = ContentDecoder::Status;
 
 constexpr int kGzip = 31, kZlib = 15, kRaw = -15;
-
-std::string encoded(std::string_view text, int window_bits) {
-  z_stream stream{};
-  EXPECT_EQ(deflateInit2(&stream, 9, Z_DEFLATED, window_bits, 8, Z_DEFAULT_STRATEGY), Z_OK);
-  std::string out(deflateBound(&stream, text.size()) + 64, '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
-}
 
 struct Decoded {
   std::string text;
@@ -69,12 +58,12 @@ TEST(ContentDecoder, DecodesHoweverItIsCut) {
     std::string bytes, text;
   };
   for (const Case& at : {
-           Case{"gzip", Coding::gzip, encoded(text, kGzip), text},
-           Case{"two members", Coding::gzip, encoded(text, kGzip) + encoded(other, kGzip),
+           Case{"gzip", Coding::gzip, deflated(text, kGzip), text},
+           Case{"two members", Coding::gzip, deflated(text, kGzip) + deflated(other, kGzip),
                 text + other},
-           Case{"empty text", Coding::gzip, encoded("", kGzip), ""},
-           Case{"zlib", Coding::deflate, encoded(text, kZlib), text},
-           Case{"bare deflate", Coding::deflate, encoded(text, kRaw), text},
+           Case{"empty text", Coding::gzip, deflated("", kGzip), ""},
+           Case{"zlib", Coding::deflate, deflated(text, kZlib), text},
+           Case{"bare deflate", Coding::deflate, deflated(text, kRaw), text},
            Case{"nothing", Coding::gzip, "", ""},
        }) {
     const Decoded expected{at.text, Status::ok, true};
@@ -90,14 +79,14 @@ TEST(ContentDecoder, DecodesHoweverItIsCut) {
 }
 
 TEST(ContentDecoder, RefusesWhatIsNotEncoded) {
-  std::string broken = encoded(text_of(1000), kGzip);
+  std::string broken = deflated(text_of(1000), kGzip);
   broken[broken.size() / 2] ^= 0x55;
   for (const auto& [coding, bytes] : std::vector<std::pair<Coding, std::string>>{
            {Coding::gzip, "plain text"},
-           {Coding::gzip, encoded("x", kZlib)},
+           {Coding::gzip, deflated("x", kZlib)},
            {Coding::gzip, broken},
-           {Coding::gzip, encoded("x", kGzip) + "more"},
-           {Coding::deflate, encoded("x", kZlib) + "more"},
+           {Coding::gzip, deflated("x", kGzip) + "more"},
+           {Coding::deflate, deflated("x", kZlib) + "more"},
            {Coding::deflate, "\xff\xff\xff\xff"},
        }) {
     for (const std::size_t step : {std::size_t{1}, bytes.size()}) {
@@ -108,8 +97,8 @@ TEST(ContentDecoder, RefusesWhatIsNotEncoded) {
 
 TEST(ContentDecoder, BoundsWhatComesOut) {
   const std::string zeros(60000, '\0');
-  EXPECT_EQ(decoded(Coding::gzip, encoded(zeros, kGzip), 4096).status, Status::ok);
-  const std::string bomb = encoded(std::string(10 << 20, '\0'), kGzip);
+  EXPECT_EQ(decoded(Coding::gzip, deflated(zeros, kGzip), 4096).status, Status::ok);
+  const std::string bomb = deflated(std::string(10 << 20, '\0'), kGzip);
   for (const std::size_t step : {std::size_t{1}, bomb.size()}) {
     const Decoded result = decoded(Coding::gzip, bomb, step);
     EXPECT_EQ(result.status, Status::too_large);
@@ -117,7 +106,7 @@ TEST(ContentDecoder, BoundsWhatComesOut) {
   }
   // Within the ratio, but more than 64 MiB in all.
   ContentDecoder decoder(Coding::gzip);
-  const std::string member = encoded(text_of(1 << 20), kGzip);
+  const std::string member = deflated(text_of(1 << 20), kGzip);
   Status status = Status::ok;
   std::size_t members = 0;
   for (; status == Status::ok && members < 100; ++members) {

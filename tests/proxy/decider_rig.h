@@ -116,10 +116,8 @@ class Asked {
       }
       case Next::answer:
         return ending();
-      case Next::upgrade:
-        return "upgrade " + leaving();
       case Next::forward:
-        return "forward " + leaving();
+        return (state_.exchange.upgrade ? "upgrade " : "forward ") + leaving();
     }
     return {};
   }

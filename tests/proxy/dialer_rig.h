@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <chrono>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -50,7 +51,10 @@ struct Dialling final : Abandonment {
 class DialerTest : public WaitTest {
  protected:
   DialerTest() {
-    names_.emplace([this](const FakeNameServer::Asked& asked) { return answer(asked); });
+    names_.emplace([this](const FakeNameServer::Asked& asked) {
+      const std::lock_guard lock(mutex_);
+      return answer_(asked);
+    });
     Resolver::Options options;
     options.upstream_resolver = names_->address();
     options.hosts = options.resolv_conf = options.nsswitch = "/dev/null";
@@ -65,18 +69,29 @@ class DialerTest : public WaitTest {
     settle();
   }
 
-  /// On the name server's thread.
-  virtual std::vector<std::string> answer(const FakeNameServer::Asked& asked) {
-    if (asked.name == "nx.test.") {
-      return {FakeNameServer::reply(asked, {}, dns::Rcode::no_such_name)};
-    }
-    return {FakeNameServer::address_reply(asked, addresses_)};
+  /// What the name server says from now on; called on its thread.
+  void set_answer(FakeNameServer::Answer answer) {
+    const std::lock_guard lock(mutex_);
+    answer_ = std::move(answer);
+  }
+  /// Every name but one has these addresses from now on.
+  void set_addresses(std::vector<std::string> addresses) {
+    set_answer([addresses = std::move(addresses)](const FakeNameServer::Asked& asked) {
+      if (asked.name == "nx.test.") {
+        return std::vector{FakeNameServer::reply(asked, {}, dns::Rcode::no_such_name)};
+      }
+      return std::vector{FakeNameServer::address_reply(asked, addresses)};
+    });
   }
 
   /// To a literal, or to a name that has `addresses`.
   void dial(const std::string& host, std::uint16_t port, std::vector<std::string> addresses = {}) {
+    set_addresses(std::move(addresses));
+    dial_as_named(host, port);
+  }
+  /// The name server says what it said before.
+  void dial_as_named(const std::string& host, std::uint16_t port) {
     outcome_.reset();
-    addresses_ = std::move(addresses);
     target_.host = host;
     target_.literal = policy::IpAddress::parse(host);
     target_.port = port;
@@ -114,7 +129,8 @@ class DialerTest : public WaitTest {
   IdleBudget idle_;
   UpstreamPool pool_{loop_, idle_, 1};
   UpstreamTls tls_;
-  std::vector<std::string> addresses_;
+  std::mutex mutex_;
+  FakeNameServer::Answer answer_;
   std::optional<FakeNameServer> names_;
   std::optional<Resolver> resolver_;
   std::optional<dns::LocalLookups> lookups_;

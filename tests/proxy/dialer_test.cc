@@ -236,13 +236,9 @@ TEST_F(DialerTest, NobodyIsDialledForAClientThatIsGone) {
   EXPECT_TRUE(gone());
 }
 
-class DialerWithSilentNames : public DialerTest {
- protected:
-  std::vector<std::string> answer(const Asked&) override { return {}; }
-};
-
-TEST_F(DialerWithSilentNames, NobodyWaitsForALookupInVain) {
-  dial("a.test", 80);
+TEST_F(DialerTest, NobodyWaitsForALookupInVain) {
+  set_answer([](const Asked&) { return std::vector<std::string>(); });
+  dial_as_named("a.test", 80);
   ASSERT_TRUE(settle_until([&] { return !names_->asked().empty(); }));
   EXPECT_FALSE(over());
   client_.gone = true;
@@ -252,19 +248,15 @@ TEST_F(DialerWithSilentNames, NobodyWaitsForALookupInVain) {
   EXPECT_EQ(outcome_->error().fault, Fault::client_gone);
 }
 
-/// The addresses of IPv6 come when they are asked for again.
-class DialerWithLateFamily : public DialerTest {
- protected:
-  std::vector<std::string> answer(const Asked& asked) override {
-    if (asked.query.type != dns::kTypeA && asked.number == 0) return {};
-    return {FakeNameServer::address_reply(asked, {"127.0.0.1", "::1"})};
-  }
-};
-
-TEST_F(DialerWithLateFamily, JoinsTheRaceOfTheFirst) {
+TEST_F(DialerTest, AFamilyThatComesLateJoinsTheRaceOfTheFirst) {
   if (bind_socket("[::1]:0", policy::Transport::tcp).has_error()) GTEST_SKIP() << "no IPv6";
   const Origin other("[::1]", 0);
-  dial("a.test", other.port());
+  // The addresses of IPv6 come when they are asked for again.
+  set_answer([](const Asked& asked) {
+    if (asked.query.type != dns::kTypeA && asked.number == 0) return std::vector<std::string>();
+    return std::vector{FakeNameServer::address_reply(asked, {"127.0.0.1", "::1"})};
+  });
+  dial_as_named("a.test", other.port());
   const auto refused = [&] {
     advance(10ms);
     return address_ == at("127.0.0.1", other.port());

@@ -23,21 +23,6 @@ constexpr std::string_view kInChunks =
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     "2\r\n{}\r\n0\r\n\r\n";
 
-// See task.cc.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define IRON_TEST_SANITIZED
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define IRON_TEST_SANITIZED
-#endif
-#ifdef IRON_TEST_SANITIZED
-constexpr bool kFramesAreKept = false;
-#else
-constexpr bool kFramesAreKept = true;
-#endif
-
 /// Keys go to the origin in Authorization.
 policy::Config swapping() {
   policy::Config config = SessionRig::usual_config();
@@ -81,7 +66,6 @@ class SteadySession {
 };
 
 TEST(SessionAllocation, NoneForASteadyRequest) {
-  if (!kFramesAreKept) GTEST_SKIP() << "each coroutine allocates in such a build";
   struct Case {
     std::string_view request, answer;
   };

@@ -94,8 +94,6 @@ set(proxy_tests
 )
 if(IRON_SANITIZE STREQUAL "thread")
   list(REMOVE_ITEM proxy_tests allocation_test.cc counted_allocations.cc)  # operators of their own, which that sanitizer has too
-  # Their name server answers from a thread of its own with what the test set before it dialled, without a lock.
-  list(REMOVE_ITEM proxy_tests dialer_test.cc dialer_tls_test.cc)
 endif()
 if(proxy_tests)
   list(TRANSFORM proxy_tests PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/proxy/)
