@@ -8,6 +8,8 @@ import subprocess
 import threading
 import time
 
+from loopback.ports import free_port
+
 TOKEN = "hermes-proxy-main-0123456789abcdef"
 KEY = "real-0123456789abcdef-0123456789abcdef"
 HOST = "localhost"
@@ -57,12 +59,6 @@ class Origin:
 
     def close(self):
         self.listener.close()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def configuration(folder, port):

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from loopback import cases, machine
+from loopback.ports import free_port
 
 START_LIMIT = 60  # seconds
 IRON, FLOOR, FLOOR_RESUME, DIRECT = "iron", "floor", "floor-resume", "direct"
@@ -42,12 +43,6 @@ def make_certificates(folder, with_rsa):
             folder / "ca-origin.key", "-days", "30", "-extfile", folder / "origin.ext", "-out", folder / "origin.crt")
     (folder / "trust.pem").write_text("".join((folder / f"{name}.crt").read_text() for name, _ in authorities))
     (folder / "no-certificates").mkdir()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Ground:
