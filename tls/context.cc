@@ -10,6 +10,7 @@
 #include "policy/match/host.h"
 #include "tls/hello_extensions.h"
 #include "tls/stream.h"
+#include "tls/upstream_library.h"
 
 namespace iron::tls {
 namespace {
@@ -21,8 +22,8 @@ constexpr std::uint64_t kCommonOptions =
 constexpr const char* kTls13Suites =
     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 
-SSL_CTX* make_context(const SSL_METHOD* method) {
-  SSL_CTX* context = SSL_CTX_new(method);
+SSL_CTX* make_context(OSSL_LIB_CTX* library, const SSL_METHOD* method) {
+  SSL_CTX* context = SSL_CTX_new_ex(library, nullptr, method);
   if (context == nullptr) throw std::runtime_error("TLS cannot be set up: SSL_CTX_new failed");
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_ciphersuites(context, kTls13Suites);
@@ -55,7 +56,7 @@ int select_alpn(SSL*,
 
 }  // namespace
 
-ServerContext::ServerContext() : context_(make_context(TLS_server_method())) {
+ServerContext::ServerContext() : context_(make_context(nullptr, TLS_server_method())) {
   SSL_CTX_set_cipher_list(context_,
                           "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
                           "ECDHE-ECDSA-CHACHA20-POLY1305");
@@ -154,7 +155,8 @@ SSL_SESSION* SessionStore::take() {
   return session;
 }
 
-UpstreamContext::UpstreamContext(X509_STORE* trust) : context_(make_context(TLS_client_method())) {
+UpstreamContext::UpstreamContext(X509_STORE* trust)
+    : context_(make_context(upstream_library(), TLS_client_method())) {
   SSL_CTX_set_cert_store(context_, trust);
   SSL_CTX_set_verify(context_, SSL_VERIFY_PEER, nullptr);
   // Origins from before RFC 5746 are served: this side never renegotiates (docs/security.md, "TLS

@@ -20,6 +20,7 @@
 
 #include "tls/rejected_certificate.h"
 #include "tls/ssl_ptr.h"
+#include "tls/upstream_library.h"
 
 namespace iron::tls {
 namespace {
@@ -108,11 +109,14 @@ class Builder {
       return;
     }
     const unsigned char* cursor = der;
-    const CertificatePtr certificate(d2i_X509(nullptr, &cursor, size));
+    X509* parsed = X509_new_ex(library_, nullptr);
+    d2i_X509(&parsed, &cursor, size);  // what cannot be parsed is freed, and null then
+    const CertificatePtr certificate(parsed);
     if (certificate) X509_STORE_add_cert(store_, certificate.get());
   }
 
   X509_STORE* store_;
+  OSSL_LIB_CTX* library_ = upstream_library();
   std::unordered_set<std::string> seen_;
 };
 

@@ -12,6 +12,7 @@ set(tls_tests
     stream_test.cc
     test_pki.cc
     trust_test.cc
+    upstream_library_test.cc
 )
 if(tls_tests)
   list(TRANSFORM tls_tests PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/tls/)
