@@ -9,8 +9,8 @@
 
 namespace iron::proxy {
 
-Connection::Connection(EventLoop& loop, int descriptor)
-    : stream_(descriptor), watch_(loop, descriptor) {
+Connection::Connection(EventLoop& loop, int descriptor, Watch::Kind kind)
+    : stream_(descriptor), watch_(loop, descriptor, kind) {
   watch_.leave_to_close();  // the stream closes it
 }
 

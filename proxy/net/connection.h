@@ -14,7 +14,8 @@ using tls::IoResult;
 /// A stream with its readiness: what sessions read from and write to.
 class Connection {
  public:
-  Connection(EventLoop& loop, int descriptor);
+  /// `kind`: Watch::Kind::dial for a connection that is not there yet.
+  Connection(EventLoop& loop, int descriptor, Watch::Kind kind = Watch::Kind::stream);
 
   tls::Stream& stream() { return stream_; }
   const tls::Stream& stream() const { return stream_; }
@@ -37,8 +38,6 @@ class Connection {
   bool quiet();
   void arm_read() { watch_.arm_read(); }
   void arm_write() { watch_.arm_write(); }
-  /// After a connect: waiting to write is rare from here on.
-  void forget_writing() { watch_.forget_writing(); }
   /// A write event came since arm_write(): a connect is decided.
   bool writable() const { return watch_.writable(); }
   /// For a fresh connection: the first read is tried without waiting.

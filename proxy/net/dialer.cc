@@ -121,10 +121,7 @@ class Race {
         int error = 0;
         socklen_t size = sizeof error;
         ::getsockopt(connection.stream().descriptor(), SOL_SOCKET, SO_ERROR, &error, &size);
-        if (error == 0) {
-          connection.forget_writing();
-          return std::move(lane.attempts[i].upstream);
-        }
+        if (error == 0) return std::move(lane.attempts[i].upstream);
         note("connect: " + policy::errno_text(error), lane.attempts[i].upstream->address);
       } else if (now >= lane.attempts[i].deadline) {
         note("i/o timeout", lane.attempts[i].upstream->address);

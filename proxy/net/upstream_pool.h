@@ -27,7 +27,8 @@ struct UpstreamTarget {
 
 /// A connection to an upstream, busy with one request or idle in the pool.
 struct UpstreamConnection : ListNode {  // in the pool's order of idling
-  UpstreamConnection(EventLoop& loop, int descriptor) : connection(loop, descriptor) {}
+  UpstreamConnection(EventLoop& loop, int descriptor)
+      : connection(loop, descriptor, Watch::Kind::dial) {}
   ~UpstreamConnection() { set_user(nullptr); }
   /// Where its user keeps a pointer to it, which is cleared when the use ends.
   void set_user(Connection** slot) {

@@ -5,12 +5,23 @@
 namespace iron::proxy {
 namespace {
 constexpr std::uint32_t kEnds = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+constexpr std::uint32_t events_of(Watch::Kind kind) {
+  constexpr std::uint32_t kStream = EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET;
+  switch (kind) {
+    case Watch::Kind::stream:
+      return kStream;
+    case Watch::Kind::dial:
+      return kStream | EPOLLOUT;
+    case Watch::Kind::listener:
+      return EPOLLONESHOT;
+  }
+  return 0;
+}
 }  // namespace
 
 Watch::Watch(EventLoop& loop, int descriptor, Kind kind)
-    : loop_(loop),
-      descriptor_(descriptor),
-      events_(kind == Kind::stream ? EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLET : EPOLLONESHOT) {
+    : loop_(loop), descriptor_(descriptor), events_(events_of(kind)) {
   loop_.poller().add(descriptor_, events_, *this);
 }
 
@@ -47,12 +58,6 @@ void Watch::arm_write() {
   write_wanted_ = true;
   if ((events_ & EPOLLOUT) != 0) return;  // the kernel tells of room that it did not have
   events_ |= EPOLLOUT;
-  loop_.poller().modify(descriptor_, events_, *this);
-}
-
-void Watch::forget_writing() {
-  if ((events_ & EPOLLOUT) == 0) return;
-  events_ &= ~static_cast<std::uint32_t>(EPOLLOUT);
   loop_.poller().modify(descriptor_, events_, *this);
 }
 

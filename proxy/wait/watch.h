@@ -11,6 +11,7 @@ class Watch final : private Readiness {
  public:
   enum class Kind {
     stream,    ///< who reads, reads until nothing is left
+    dial,      ///< a stream of ours that is being connected: arm_write() tells of the outcome
     listener,  ///< each arm_read() tells of what is there
   };
   /// Throws std::bad_alloc where the kernel has no room.
@@ -23,11 +24,9 @@ class Watch final : private Readiness {
   void set_pause(Pause* pause) { pause_ = pause; }
   /// Wakes once reading is worth a try; at once if it is now.
   void arm_read();
-  /// Wakes once there is room; only after a write found none, or during a connect.
+  /// Wakes once there is room; only after a write found none, or during a connect. The kernel is
+  /// told of the interest once: it tells of room only to those who lacked it.
   void arm_write();
-  /// Forgets the interest in writing: while the kernel knows of it, each acknowledgement would wake
-  /// the loop.
-  void forget_writing();
   /// The descriptor is closed right behind the end of this, which takes it out of the set.
   void leave_to_close() { left_to_close_ = true; }
   /// Reading is worth a try.

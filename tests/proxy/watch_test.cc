@@ -1,11 +1,17 @@
 #include "proxy/wait/watch.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "tests/proxy/wait_rig.h"
 
@@ -55,6 +61,77 @@ TEST_F(WatchTest, AListenerTellsEachTimeOfWhatIsThere) {
   }
   settle();
   EXPECT_EQ(trail_, Trail{"one woke"}) << "nobody armed it";
+}
+
+/// A connect over loopback, under way when it is asked for.
+class DialTest : public WaitTest {
+ protected:
+  DialTest() {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* const generic = reinterpret_cast<sockaddr*>(&address);
+    EXPECT_EQ(::bind(listener_, generic, size), 0);
+    EXPECT_EQ(::listen(listener_, 1), 0);
+    EXPECT_EQ(::getsockname(listener_, generic, &size), 0);
+    ::connect(near_, generic, size);
+  }
+  ~DialTest() override {
+    for (const int descriptor : {listener_, near_, far_}) ::close(descriptor);
+  }
+  void accept() { far_ = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC); }
+  int listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int near_ = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  int far_ = -1;
+};
+
+TEST_F(DialTest, TellsWhenItIsThereAndNothingOfAcknowledgements) {
+  Watch watch(loop_, near_, Watch::Kind::dial);
+  Pause pause(loop_);
+  watch.set_pause(&pause);
+  watch.arm_write();
+  EXPECT_FALSE(watch.writable());
+  spawn(sleep(pause, "one"));
+  settle();
+  EXPECT_EQ(trail_, Trail{"one woke"});
+  EXPECT_TRUE(watch.writable());
+  accept();
+  std::array<char, 4096> bytes{};
+  for (int round = 0; round < 100; ++round) {
+    ASSERT_EQ(::send(near_, bytes.data(), bytes.size(), 0), 4096);
+    ASSERT_EQ(::recv(far_, bytes.data(), bytes.size(), MSG_WAITALL), 4096);
+    EXPECT_FALSE(loop_.poller().wait(0ns)) << round;
+  }
+}
+
+TEST_F(DialTest, TellsOfRoomEachTimeThatThereWasNone) {
+  Watch watch(loop_, near_, Watch::Kind::dial);
+  Pause pause(loop_);
+  watch.set_pause(&pause);
+  settle();
+  accept();
+  std::vector<char> bytes(1 << 16);
+  for (int round = 0; round < 3; ++round) {
+    trail_.clear();
+    std::size_t sent = 0;
+    for (ssize_t size = 0; size >= 0;) {
+      size = ::send(near_, bytes.data(), bytes.size(), 0);
+      if (size > 0) sent += static_cast<std::size_t>(size);
+    }
+    ASSERT_EQ(errno, EAGAIN);
+    watch.arm_write();
+    spawn(sleep(pause, "one"));
+    settle();
+    EXPECT_EQ(trail_, Trail{}) << round;
+    while (sent > 0) {
+      const ssize_t size = ::recv(far_, bytes.data(), std::min(bytes.size(), sent), 0);
+      ASSERT_GT(size, 0);
+      sent -= static_cast<std::size_t>(size);
+    }
+    settle();
+    EXPECT_EQ(trail_, Trail{"one woke"}) << round;
+  }
 }
 
 TEST_F(WatchTest, WhatAStreamAnnouncedIsRememberedUntilItWasRead) {
