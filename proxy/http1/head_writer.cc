@@ -142,7 +142,7 @@ char* put_received(char* out,
         break;
       case 14:
         if (!iequals(field.name, "Content-Length")) break;
-        if (options.drop_length || options.new_length >= 0) continue;
+        if (options.drop_length) continue;
         break;
       case 17:
         if (!iequals(field.name, "Transfer-Encoding")) break;
@@ -170,9 +170,6 @@ void write_response_head(const Response& response,
   out = put(put(put(out, " "), response.reason), "\r\n");
   bool dated = false, chunked = false;
   out = put_received(out, response, options, dated, chunked);
-  if (options.new_length >= 0) {
-    out = put(put_number(put(out, "Content-Length: "), options.new_length), "\r\n");
-  }
   if (!dated && response.status >= 200) out = put_line(out, "Date", http_date());
   if (options.framing == ClientFraming::chunked && !chunked) {
     out = put_line(out, "Transfer-Encoding", "chunked");

@@ -36,8 +36,7 @@ struct ResponseHeadOptions {
   bool drop_length = false;  ///< the upstream's Content-Length does not hold (204, re-framed)
   bool close = false;        ///< add `Connection: close`
   bool keep_alive_10 = false;
-  bool upgrade = false;          ///< a 101: Connection and Upgrade are added if missing
-  std::int64_t new_length = -1;  ///< Content-Length to write instead, when not negative
+  bool upgrade = false;  ///< a 101: Connection and Upgrade are added if missing
 };
 void write_response_head(const Response& response,
                          const ResponseHeadOptions& options,

@@ -284,6 +284,8 @@ TEST(Rule, Matches) {
       {"{host: a, methods: [GET], paths: [/x]}", "a", "POST", "/x", false},
       {"{cidr: 127.0.0.0/8}", "127.0.0.1", "GET", "/", true},
       {"{cidr: 127.0.0.0/8}", "::ffff:127.0.0.1", "GET", "/", true},
+      {"{host: 127.0.0.1}", "::ffff:127.0.0.1", "GET", "/", false},
+      {"{host: '::ffff:127.0.0.1'}", "::ffff:127.0.0.1", "GET", "/", true},
       {"{cidr: '::ffff:127.0.0.0/104'}", "127.0.0.1", "GET", "/", true},
       {"{cidr: 0.0.0.0/0}", "::1", "GET", "/", false},
       {"{cidr: 0.0.0.0/0}", "up.test", "GET", "/", false},
