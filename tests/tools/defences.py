@@ -122,7 +122,7 @@ DEFENCES = [
             ["test_field_wire.BlankLines.test_not_at_the_start_of_a_connection", "test_framing.Framing.test_refused_on_the_plain_port"]),
     Defence("own_connections", [("proxy/net/upstream_pool.h", "  void belong_to_client() { belongs_to_client_ = true; }", "  void belong_to_client() { belongs_to_client_ = !OFF; }")],
             ["test_field_wire.Logins.test_credentials_in_a_request", "test_field_wire.Logins.test_credentials_that_are_injected", "test_field_wire.Logins.test_challenges_in_an_answer",
-             "test_field_wire.Logins.test_the_whole_exchange_takes_one_connection", "proxy_tests:OwnUpstreamsTest.WhatBelongsToAClientIsNeverPooled"]),
+             "test_field_wire.Logins.test_the_whole_exchange_takes_one_connection", "proxy_tests:UpstreamPoolTest.WhatBelongsToAClientIsNeverPooled"]),
     Defence("expectations", [(CHECKS, "  if (unmet) return", "  if (unmet && !OFF) return")], ["test_framing.Framing.test_expect"]),
     Defence("pipe_after_101", [(RUN, "  if (exchange().upgrade && state_.response.status == 101) {", "  if (exchange().upgrade && (OFF || state_.response.status == 101)) {"),
                                (RUN, "  if (!accepts_websocket(", "  if (!OFF && !accepts_websocket(")],
