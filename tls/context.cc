@@ -155,9 +155,9 @@ SSL_SESSION* SessionStore::take() {
   return session;
 }
 
-UpstreamContext::UpstreamContext(X509_STORE* trust)
+UpstreamContext::UpstreamContext(TrustStorePtr trust)
     : context_(make_context(upstream_library(), TLS_client_method())) {
-  SSL_CTX_set_cert_store(context_, trust);
+  SSL_CTX_set_cert_store(context_, trust.release());
   SSL_CTX_set_verify(context_, SSL_VERIFY_PEER, nullptr);
   // Origins from before RFC 5746 are served: this side never renegotiates (docs/security.md, "TLS
   // to origins").

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tls/leaf.h"
+#include "tls/trust.h"
 
 namespace iron::tls {
 
@@ -49,8 +50,7 @@ class SessionStore {
 /// Shared by workers.
 class UpstreamContext {
  public:
-  /// Takes ownership of `trust`.
-  explicit UpstreamContext(X509_STORE* trust);
+  explicit UpstreamContext(TrustStorePtr trust);
   ~UpstreamContext();
   UpstreamContext(const UpstreamContext&) = delete;
   SSL_CTX* get() const { return context_; }

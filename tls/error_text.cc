@@ -66,6 +66,21 @@ unsigned long take_code() {
   return code;
 }
 
+bool tells_of_certificate(unsigned long code) {
+  return ERR_GET_LIB(code) == ERR_LIB_SSL &&
+         ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED;
+}
+
+/// As take_code(), but a certificate that was refused goes before what OpenSSL noted of others in
+/// the chain, such as keys that it cannot read: an origin could hide the reason behind one.
+unsigned long take_client_code() {
+  const unsigned long oldest = ERR_get_error();
+  unsigned long code = oldest;
+  while (code != 0 && !tells_of_certificate(code)) code = ERR_get_error();
+  ERR_clear_error();
+  return code != 0 ? code : oldest;
+}
+
 std::string reason_text(unsigned long code) {
   const char* reason = ERR_reason_error_string(code);
   return reason != nullptr ? reason : "unknown error";
@@ -150,10 +165,10 @@ bool is_about_certificates(int alert) {
 }
 
 std::string handshake_error_text(SSL* ssl, const std::string& host) {
-  const unsigned long code = take_code();
+  const unsigned long code = take_client_code();
   std::string text = common_text(code);
   if (!text.empty()) return text;
-  if (ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+  if (tells_of_certificate(code)) {
     return "tls: failed to verify certificate: " +
            verification_error_text(SSL_get_verify_result(ssl), rejected_certificate(ssl), host,
                                    std::time(nullptr));

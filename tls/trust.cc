@@ -6,12 +6,14 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <new>
 #include <string_view>
 #include <system_error>
@@ -56,6 +58,30 @@ bool read_regular_file(const std::string& path, std::string& bytes) {
   return good;
 }
 
+/// What could not be read is stepped over; what memory was missing for must not be, for it would
+/// be missing as long as the process runs.
+void refuse_to_go_on_without_memory() {
+  bool missing = false;
+  for (unsigned long code = ERR_get_error(); code != 0; code = ERR_get_error()) {
+    missing = missing || ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE;
+  }
+  if (missing) throw std::bad_alloc();
+}
+
+/// What PEM_read_bio() gave.
+class Block {
+ public:
+  Block(char* name, char* header, unsigned char* data)
+      : name_(name), header_(header), data_(data) {}
+
+ private:
+  struct Free {
+    void operator()(void* memory) const { OPENSSL_free(memory); }
+  };
+  std::unique_ptr<char, Free> name_, header_;
+  std::unique_ptr<unsigned char, Free> data_;
+};
+
 /// The trust store while it is filled. A bundle and a directory mostly hold the same certificates;
 /// reading one is the expensive part, so each is read once.
 class Builder {
@@ -65,13 +91,13 @@ class Builder {
   bool add_file(const std::string& path) {
     std::string text;
     if (!read_regular_file(path, text)) return false;
-    const SslPtr<BIO, BIO_free> input(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
-    while (input && BIO_ctrl_pending(input.get()) > 0) {
-      const std::size_t before = BIO_ctrl_pending(input.get());
-      add_next(input.get());
-      if (BIO_ctrl_pending(input.get()) == before) break;
+    std::string_view rest = text;
+    while (!rest.empty()) {
+      const std::size_t taken = add_next(rest);
+      refuse_to_go_on_without_memory();
+      if (taken == 0) break;
+      rest.remove_prefix(taken);
     }
-    ERR_clear_error();
     return true;
   }
 
@@ -86,17 +112,27 @@ class Builder {
   }
 
  private:
-  /// One block of a file; anything but a plain certificate is stepped over.
-  void add_next(BIO* input) {
-    char* name = nullptr;
-    char* header = nullptr;
-    unsigned char* data = nullptr;
-    long size = 0;
-    if (PEM_read_bio(input, &name, &header, &data, &size) != 1) return;
-    if (std::string_view(name) == PEM_STRING_X509 && *header == '\0') add(data, size);
-    OPENSSL_free(name);
-    OPENSSL_free(header);
-    OPENSSL_free(data);
+  /// One block of a file; anything but a plain certificate is stepped over. The bytes up to the
+  /// next one. What cannot be read is read again: where memory is short OpenSSL does not always say
+  /// so.
+  std::size_t add_next(std::string_view text) {
+    std::size_t taken = 0;
+    for (int tries = 0; tries < 2; ++tries) {
+      const SslPtr<BIO, BIO_free> input(
+          BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+      if (!input) throw std::bad_alloc();
+      char* name = nullptr;
+      char* header = nullptr;
+      unsigned char* data = nullptr;
+      long size = 0;
+      const bool read = PEM_read_bio(input.get(), &name, &header, &data, &size) == 1;
+      const bool nothing = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+      taken = text.size() - BIO_ctrl_pending(input.get());
+      const Block block(name, header, data);
+      if (read && std::string_view(name) == PEM_STRING_X509 && *header == '\0') add(data, size);
+      if (read || nothing) break;
+    }
+    return taken;
   }
 
   void add(const unsigned char* der, long size) {
@@ -104,15 +140,25 @@ class Builder {
     unsigned int length = 0;
     if (EVP_Digest(der, static_cast<std::size_t>(size),
                    reinterpret_cast<unsigned char*>(digest.data()), &length, EVP_sha256(),
-                   nullptr) != 1 ||
-        !seen_.insert(digest.substr(0, length)).second) {
-      return;
+                   nullptr) != 1) {
+      throw std::bad_alloc();
     }
-    const unsigned char* cursor = der;
+    if (!seen_.insert(digest.substr(0, length)).second) return;
+    CertificatePtr certificate = parse(der, size);
+    if (!is_sound(certificate.get())) certificate = parse(der, size);
+    if (certificate && X509_STORE_add_cert(store_, certificate.get()) != 1) throw std::bad_alloc();
+  }
+
+  CertificatePtr parse(const unsigned char* der, long size) {
     X509* parsed = X509_new_ex(library_, nullptr);
-    d2i_X509(&parsed, &cursor, size);  // what cannot be parsed is freed, and null then
-    const CertificatePtr certificate(parsed);
-    if (certificate) X509_STORE_add_cert(store_, certificate.get());
+    d2i_X509(&parsed, &der, size);  // what cannot be parsed is freed, and null then
+    return CertificatePtr(parsed);
+  }
+
+  /// Has OpenSSL read all of it, which it does once.
+  static bool is_sound(X509* certificate) {
+    return certificate != nullptr && X509_get0_pubkey(certificate) != nullptr &&
+           X509_check_purpose(certificate, -1, 0) == 1;
   }
 
   X509_STORE* store_;
@@ -171,13 +217,14 @@ std::vector<std::string> trust_paths() {
   return paths;
 }
 
-X509_STORE* load_trust_store() {
-  X509_STORE* store = X509_STORE_new();
-  if (store == nullptr) throw std::bad_alloc();
+TrustStorePtr load_trust_store() {
+  ERR_clear_error();  // what an earlier try left
+  TrustStorePtr store(X509_STORE_new());
+  if (!store) throw std::bad_alloc();
   // Whatever is in the store is an anchor, also if it is not self-signed.
-  X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
-  X509_STORE_set_verify_cb(store, review_verification);
-  Builder builder(store);
+  X509_STORE_set_flags(store.get(), X509_V_FLAG_PARTIAL_CHAIN);
+  X509_STORE_set_verify_cb(store.get(), review_verification);
+  Builder builder(store.get());
 
   if (const std::string file = environment("SSL_CERT_FILE"); !file.empty()) {
     builder.add_file(file);

@@ -5,14 +5,18 @@
 #include <string>
 #include <vector>
 
+#include "tls/ssl_ptr.h"
+
 namespace iron::tls {
 
+using TrustStorePtr = SslPtr<X509_STORE, X509_STORE_free>;
+
 /// The upstream trust store by SSL_CERT_FILE, SSL_CERT_DIR and the system's places (docs/tls.md,
-/// "Upstream trust"). Unreadable files are skipped. The caller owns the store (X509_STORE_free).
-/// Pure and thread safe; takes about 50 ms, so callers load it in the background. The store comes
-/// with a verification callback, review_verification(): do not replace it through
-/// SSL_CTX_set_verify.
-X509_STORE* load_trust_store();
+/// "Upstream trust"). Unreadable files are skipped. Pure and thread safe; takes about 30 ms, so
+/// callers load it in the background. The store comes with a verification callback,
+/// review_verification(): do not replace it through SSL_CTX_set_verify. Throws std::bad_alloc
+/// rather than leave out a certificate for want of memory.
+TrustStorePtr load_trust_store();
 
 /// Every file and directory that load_trust_store() looks at, and where links in those directories
 /// lead on common systems; for a process that is about to restrict itself to such paths.

@@ -12,6 +12,7 @@
 #include "tests/tls/test_pki.h"
 #include "tls/rejected_certificate.h"
 #include "tls/trust.h"
+#include "tls/upstream_library.h"
 
 namespace iron::tls {
 namespace {
@@ -29,7 +30,7 @@ class Pair {
  public:
   Pair(X509* root, const CertificatePtr& leaf, KeyKind key, const std::string& host)
       : server_context_(SSL_CTX_new(TLS_server_method())),
-        client_context_(SSL_CTX_new(TLS_client_method())) {
+        client_context_(SSL_CTX_new_ex(upstream_library(), nullptr, TLS_client_method())) {
     SSL_CTX_set_min_proto_version(server_context_.get(), TLS1_2_VERSION);
     SSL_CTX_set_cipher_list(server_context_.get(), "ECDHE-ECDSA-AES128-GCM-SHA256");
     if (leaf) SSL_CTX_use_certificate(server_context_.get(), leaf.get());
@@ -41,6 +42,10 @@ class Pair {
     host_ = host;
   }
   SSL_CTX* client_context() { return client_context_.get(); }
+  /// The server sends this too, whether it has to do with its own or not.
+  void also_sends(X509* certificate) {
+    SSL_CTX_add1_chain_cert(server_context_.get(), certificate);
+  }
 
   void connect() {
     start();
@@ -319,6 +324,38 @@ TEST_F(ErrorTextTest, NamesOfAlerts) {
   EXPECT_EQ(alert_text(48), "unknown certificate authority");
   EXPECT_EQ(alert_text(115), "unknown PSK identity");
   EXPECT_EQ(alert_text(200), "alert(200)");
+}
+
+/// What the client says of `up.test`, asked for `host`, when it trusts `root` only.
+std::string text_beside(X509* root, X509* also_sent, const std::string& host) {
+  CertificateSpec authority;
+  authority.subject_key_identifier = false;
+  const CertificatePtr issuer = test::make_certificate(authority);
+  CertificateSpec spec;
+  spec.common_name = "up.test";
+  spec.basic_constraints = "";
+  spec.key_usage = "critical,digitalSignature";
+  spec.subject_key_identifier = false;
+  spec.subject_alternative_name = "DNS:up.test";
+  const CertificatePtr leaf = test::make_certificate(spec, issuer.get());
+  Pair pair(root != nullptr ? root : issuer.get(), leaf, KeyKind::p256, host);
+  if (also_sent != nullptr) pair.also_sends(also_sent);
+  pair.connect();
+  return pair.client_text;
+}
+
+TEST(ErrorTextOfKeysNobodyReads, TheyDoNotHideWhatIsWrong) {
+  CertificateSpec spec;
+  spec.key = KeyKind::sm2;
+  spec.subject_key_identifier = false;
+  const CertificatePtr signer = test::make_certificate({});
+  const CertificatePtr unreadable = test::make_certificate(spec, signer.get());
+  EXPECT_EQ(text_beside(nullptr, unreadable.get(), "up.test"), "");
+  EXPECT_EQ(text_beside(nullptr, unreadable.get(), "other.test"),
+            "tls: failed to verify certificate: x509: certificate is valid for up.test, not "
+            "other.test");
+  EXPECT_EQ(text_beside(unreadable.get(), nullptr, "up.test"),
+            "tls: failed to verify certificate: x509: certificate signed by unknown authority");
 }
 
 }  // namespace

@@ -76,9 +76,9 @@ Authority::Authority(const char* name) {
   leaves_ = std::make_unique<LeafStore>(write_pair(directory_, ca_.get(), KeyKind::p256));
 }
 
-X509_STORE* Authority::trust() {
-  X509_STORE* store = X509_STORE_new();
-  X509_STORE_add_cert(store, ca_.get());
+TrustStorePtr Authority::trust() {
+  TrustStorePtr store(X509_STORE_new());
+  X509_STORE_add_cert(store.get(), ca_.get());
   return store;
 }
 

@@ -12,6 +12,7 @@
 #include "tls/context.h"
 #include "tls/leaf.h"
 #include "tls/stream.h"
+#include "tls/trust.h"
 
 namespace iron::tls::test {
 
@@ -26,8 +27,8 @@ class Authority {
   explicit Authority(const char* name = "Test CA");
   LeafStore& leaves() { return *leaves_; }
   X509* certificate() { return ca_.get(); }
-  /// A store that trusts this CA; ownership goes to the caller.
-  X509_STORE* trust();
+  /// A store that trusts this CA.
+  TrustStorePtr trust();
 
  private:
   TemporaryDirectory directory_;

@@ -26,10 +26,22 @@ std::string text_of(BIO* bio) {
   return std::string(bytes, static_cast<std::size_t>(size));
 }
 
+/// Of 2048 bits, for any digest.
+EVP_PKEY* make_rsa_pss() {
+  const SslPtr<EVP_PKEY_CTX, EVP_PKEY_CTX_free> context(
+      EVP_PKEY_CTX_new_from_name(nullptr, "RSA-PSS", nullptr));
+  EVP_PKEY* key = nullptr;
+  if (EVP_PKEY_keygen_init(context.get()) != 1 || EVP_PKEY_generate(context.get(), &key) != 1)
+    throw std::runtime_error("no RSA-PSS key");
+  return key;
+}
+
 EVP_PKEY* make_key(KeyKind kind) {
   switch (kind) {
     case KeyKind::rsa:
       return EVP_RSA_gen(2048);
+    case KeyKind::rsa_pss:
+      return make_rsa_pss();
     case KeyKind::p256:
       return EVP_EC_gen("P-256");
     case KeyKind::p384:
@@ -42,6 +54,10 @@ EVP_PKEY* make_key(KeyKind kind) {
       return EVP_EC_gen("secp256k1");
     case KeyKind::ed25519:
       return EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");
+    case KeyKind::ed448:
+      return EVP_PKEY_Q_keygen(nullptr, nullptr, "ED448");
+    case KeyKind::sm2:
+      return EVP_PKEY_Q_keygen(nullptr, nullptr, "SM2");
     case KeyKind::x25519:
       return EVP_PKEY_Q_keygen(nullptr, nullptr, "X25519");
   }
@@ -106,10 +122,12 @@ CertificatePtr make_certificate(const CertificateSpec& spec, X509* issuer, KeyKi
   extend(made, above, NID_key_usage, spec.key_usage);
   extend(made, above, NID_ext_key_usage, spec.extended_key_usage);
   if (spec.subject_key_identifier) extend(made, above, NID_subject_key_identifier, "hash");
-  if (issuer != nullptr) extend(made, above, NID_authority_key_identifier, "keyid");
+  const bool issuer_is_named = issuer != nullptr && X509_get0_subject_key_id(issuer) != nullptr;
+  if (issuer_is_named) extend(made, above, NID_authority_key_identifier, "keyid");
   extend(made, above, NID_subject_alt_name, spec.subject_alternative_name);
   EVP_PKEY* signing = key_of(issuer != nullptr ? issuer_key : spec.key);
-  const bool own_digest = EVP_PKEY_get_base_id(signing) == EVP_PKEY_ED25519;
+  const int type = EVP_PKEY_get_base_id(signing);
+  const bool own_digest = type == EVP_PKEY_ED25519 || type == EVP_PKEY_ED448;
   if (X509_sign(made, signing, own_digest ? nullptr : EVP_sha256()) <= 0) {
     throw std::runtime_error("cannot sign " + spec.common_name);
   }

@@ -31,7 +31,19 @@ class TemporaryDirectory {
 
 std::string read_file(const std::string& path);
 
-enum class KeyKind { rsa, p256, p384, p521, p224, secp256k1, ed25519, x25519 };
+enum class KeyKind {
+  rsa,
+  rsa_pss,
+  p256,
+  p384,
+  p521,
+  p224,
+  secp256k1,
+  ed25519,
+  ed448,
+  x25519,
+  sm2,
+};
 /// One key per kind and process: making RSA keys is slow.
 EVP_PKEY* key_of(KeyKind kind);
 

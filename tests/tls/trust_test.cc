@@ -13,7 +13,6 @@ namespace iron::tls {
 namespace {
 
 using test::CertificateSpec;
-using StorePtr = SslPtr<X509_STORE, X509_STORE_free>;
 
 std::set<std::string> names_in(X509_STORE* store) {
   std::set<std::string> names;
@@ -42,7 +41,7 @@ class TrustTest : public testing::Test {
   static std::set<std::string> load(const std::string& file, const std::string& directories) {
     ::setenv("SSL_CERT_FILE", file.c_str(), 1);
     ::setenv("SSL_CERT_DIR", directories.c_str(), 1);
-    const StorePtr store(load_trust_store());
+    const TrustStorePtr store = load_trust_store();
     return names_in(store.get());
   }
   test::TemporaryDirectory files_, first_, second_;
@@ -72,11 +71,11 @@ TEST_F(TrustTest, WhatCannotBeReadIsSkipped) {
 TEST_F(TrustTest, EachVariableReplacesItsOwnPartOnly) {
   ::unsetenv("SSL_CERT_FILE");
   ::setenv("SSL_CERT_DIR", first_.path().c_str(), 1);
-  const StorePtr bundle_only(load_trust_store());
+  const TrustStorePtr bundle_only = load_trust_store();
   const std::string file = files_.write("a.pem", root("A"));
   ::setenv("SSL_CERT_FILE", file.c_str(), 1);
   ::unsetenv("SSL_CERT_DIR");
-  const StorePtr with_directories(load_trust_store());
+  const TrustStorePtr with_directories = load_trust_store();
   const std::set<std::string> of_system = names_in(bundle_only.get());
   std::set<std::string> of_directories = names_in(with_directories.get());
   EXPECT_EQ(of_directories.count("A"), 1u);
@@ -93,7 +92,7 @@ TEST_F(TrustTest, AnchorsNeedNotBeSelfSigned) {
   const CertificatePtr leaf = test::make_certificate(leaf_spec, anchor.get());
   ::setenv("SSL_CERT_FILE", files_.write("anchor.pem", test::pem(anchor.get())).c_str(), 1);
   ::setenv("SSL_CERT_DIR", first_.path().c_str(), 1);
-  const StorePtr store(load_trust_store());
+  const TrustStorePtr store = load_trust_store();
   const SslPtr<X509_STORE_CTX, X509_STORE_CTX_free> context(X509_STORE_CTX_new());
   X509_STORE_CTX_init(context.get(), store.get(), leaf.get(), nullptr);
   EXPECT_EQ(X509_verify_cert(context.get()), 1);
@@ -103,10 +102,10 @@ TEST_F(TrustTest, MayBeLoadedByThreadsAtTheSameTime) {
   const std::string file = files_.write("a.pem", root("A"));
   ::setenv("SSL_CERT_FILE", file.c_str(), 1);
   ::setenv("SSL_CERT_DIR", first_.path().c_str(), 1);
-  std::vector<std::future<X509_STORE*>> loading;
+  std::vector<std::future<TrustStorePtr>> loading;
   for (int i = 0; i < 4; ++i) loading.push_back(std::async(std::launch::async, load_trust_store));
   for (auto& future : loading) {
-    const StorePtr store(future.get());
+    const TrustStorePtr store = future.get();
     EXPECT_EQ(names_in(store.get()).size(), 1u);
   }
 }
