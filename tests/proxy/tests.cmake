@@ -85,6 +85,7 @@ set(proxy_tests
   task_test.cc
   transfer_body_test.cc
   transfer_test.cc
+  transfer_turn_test.cc
   upstream_pool_test.cc
   upstream_tls_test.cc
   upstreams_test.cc

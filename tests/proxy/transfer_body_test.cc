@@ -260,6 +260,33 @@ TEST_F(TransferTest, AByteOfEitherSideEndsASilence) {
   }
 }
 
+TEST_F(TransferTest, ARequestThatEndedIsNoPartOfASilence) {
+  upload({"ab"}, {"-"});
+  upstream_->heads = {"200"};
+  head();
+  body();
+  up_source_->coming = {"c$"};
+  wake();
+  advance(90s + kTick);
+  ASSERT_TRUE(done_);
+  EXPECT_EQ(down_->problem(), "no byte from upstream for 1m30s (proxy.limits.quiet_timeout)");
+}
+
+TEST_F(TransferTest, WhileTheRecordIsWrittenTheSilenceOfAClientGoesOn) {
+  down_source_->here = {"$"};
+  down_sink_->holds = true;  // the head is all that leaves
+  body();
+  EXPECT_EQ(state_, State::last_bytes_ready);
+  advance(30s);
+  down_sink_->blocked = 100;  // of which there is no room for a byte
+  body();
+  advance(29s);
+  EXPECT_FALSE(done_);
+  advance(1s + kTick);
+  EXPECT_EQ(state_, State::failed);
+  EXPECT_TRUE(transfer_->silent());
+}
+
 TEST_F(TransferTest, WhoMayBeSilentIs) {
   quiet_ = policy::Duration::max();
   body();
@@ -283,6 +310,14 @@ TEST_F(TransferTest, TheEndOfAllCutsAnAnswer) {
   EXPECT_EQ(down_->problem(), "shutting down");
   EXPECT_FALSE(transfer_->silent());
   EXPECT_TRUE(trail_.take().ends_with("down.cut"));
+  // A busy one sees it too.
+  restart();
+  down_source_->here = Script(100, std::string(64 * 1024, 'x'));
+  down_sink_->holds = true;
+  begin_body();
+  settle();
+  EXPECT_EQ(state_, State::failed);
+  EXPECT_FALSE(down_source_->here.empty());
 }
 
 TEST_F(TransferTest, AnAnswerThatMayBeRefusedBeginsWhenItHasWaitedLongEnough) {
@@ -312,29 +347,6 @@ TEST_F(TransferTest, AnAnswerThatIsLostIsTheOrigins) {
   EXPECT_EQ(down_->problem(), "it is lost");
   EXPECT_EQ(transfer_->fault(), Fault::other);
   EXPECT_TRUE(trail_.take().ends_with("down.cut"));
-}
-
-/// Where the turn ends is no matter of what the request has left.
-TEST_F(TransferTest, TheLastPieceOfARequestLeavesInAnyTurn) {
-  for (int interims = 0; interims <= 15; ++interims) {
-    for (int pieces = 1; pieces <= 8; ++pieces) {
-      SCOPED_TRACE(testing::Message() << interims << " interim answers, pieces: " << pieces);
-      restart();
-      Script here(static_cast<std::size_t>(pieces), "x");
-      here.back() = "x$";
-      upload(std::move(here), {});
-      up_sink_->holds = true;
-      up_sink_->blocked = 1000;  // the origin takes nothing yet
-      upstream_->heads.assign(static_cast<std::size_t>(interims), "103");
-      upstream_->heads.push_back("200");
-      head();
-      ASSERT_TRUE(done_ && result_->has_value());
-      up_sink_->blocked = 0;
-      body();  // of which nothing has come
-      EXPECT_FALSE(up_sink_->has_pending());
-      EXPECT_TRUE(up_sink_->ended);
-    }
-  }
 }
 
 }  // namespace
