@@ -80,6 +80,15 @@ TEST(ExchangeRun, AnUpgradeTakesNoConnectionOfAll) {
       << notes;
 }
 
+TEST(ExchangeRun, ThatNobodyCouldBeDialledIsALineForAnUpgradeAlone) {
+  SessionRig rig;
+  rig.connect().send("GET /a HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n");
+  rig.settle();
+  ASSERT_EQ(rig.records().size(), 1U);
+  EXPECT_EQ(rig.records()[0].text(), "error 502 0/0: " + kDenied);
+  EXPECT_EQ(rig.notes().find("dial failed"), std::string::npos) << "its record says it";
+}
+
 TEST(ExchangeRun, ReasonsAreToldWhereThatIsAsked) {
   struct Case {
     const char *head, *reason;

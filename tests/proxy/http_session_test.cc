@@ -100,6 +100,42 @@ TEST(HttpSession, TimeForAHead) {
   });
 }
 
+TEST(HttpSession, WhoDoesNotTakeAnswersOfOursHasTheTimeOfTheLastReload) {
+  policy::Limits limits;
+  limits.stall_timeout = 10s;
+  std::string requests;
+  for (int i = 0; i < 500; ++i) requests += "GET /a HTTP/1.1\r\nHost: 10.0.0.9\r\n\r\n";
+  SessionRig rig;
+  ScriptedPeer& client = rig.connect(Entry::http, Link::local, 1);
+  rig.settle();
+  rig.reload(within({}, limits).config);
+  client.read(false);
+  client.send(requests);
+  rig.settle();
+  EXPECT_LT(rig.records().size(), 500U) << "there is no room for so many answers";
+  rig.advance(9s);
+  EXPECT_EQ(rig.sessions(), 1U);
+  rig.advance(1s);
+  EXPECT_EQ(rig.sessions(), 0U);
+}
+
+TEST(HttpSession, WhatIsKnownOfAHeadMovesWithIt) {
+  SessionRig rig;
+  ScriptedPeer& origin = rig.add_origin();
+  ScriptedPeer& client = rig.connect();
+  const std::string head =
+      "GET /a HTTP/1.1\r\nHost: 10.0.0.1\r\nX-One: 1\r\nX-Long: " + std::string(20000, 'x');
+  client.send(head);
+  rig.settle();
+  // Another one gets the block in which the head began.
+  ScriptedPeer& other = rig.connect();
+  other.send("GET /" + std::string(10000, 'y'));
+  rig.settle();
+  client.send("\r\n\r\n");
+  rig.settle();
+  EXPECT_EQ(origin.received(), head + "\r\n\r\n");
+}
+
 TEST(HttpSession, OneBlankLineBetweenTwoRequests) {
   expect_rows({
       {"one, in two pieces",

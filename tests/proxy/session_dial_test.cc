@@ -35,6 +35,12 @@ const std::vector<Row> kDialled = {
      {"client: " + kOkRelayed + kOkRelayed, "origin: GET /a HTTP/1.1|Host: 127.0.0.1:<P>||",
       "origin: GET /a HTTP/1.1|Host: 127.0.0.1:<P>||", "record: allow 200 0/2",
       "record: allow 200 0/2", "session: open"}},
+    // The connection is one that a request may be sent again by.
+    {"none for a request that is cut",
+     dialled({client(kAsk), origin(kOk), client(kAsk), happens(Kind::cut)}),
+     {"client: " + kOkRelayed + "[end]",
+      "origin: GET /a HTTP/1.1|Host: 127.0.0.1:<P>||GET /a HTTP/1.1|Host: 127.0.0.1:<P>||[reset]",
+      "record: allow 200 0/2", "record: client_cancel 200 0/0", "session: gone"}},
     {"nobody answers there",
      dialled({client("GET /a HTTP/1.1|Host: 127.0.0.1:1||")}),
      {"client: " + kBadGateway,

@@ -94,6 +94,13 @@ const std::vector<Row> kLimits = {
                 pass(100h), origin("k")}},
      {"client: HTTP/1.1 200 OK|Content-Type: text/event-stream|Content-Length: 2|Date: <D>||ok",
       "origin: GET /a HTTP/1.1|Host: 10.0.0.1||", "record: allow 200 0/2", "session: open"}},
+    {"quiet_timeout: not of a request that streams",
+     {.steps = {client(kPut + "Content-Type: application/grpc|Content-Length: 2||a"), pass(100h),
+                client("b"), origin(kOk)}},
+     {"client: " + kOkRelayed,
+      "origin: PUT /a HTTP/1.1|Host: 10.0.0.1|Content-Type: application/grpc|Content-Length: "
+      "2||ab",
+      "record: allow 200 2/2", "session: open"}},
     {"the rest of a body is awaited for five seconds: not yet",
      {.steps = {client("PUT /a HTTP/1.1|Host: 10.0.0.9|Content-Length: 2||a"), pass(4s),
                 client("b" + kGet), origin(kOk)}},
