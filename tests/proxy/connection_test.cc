@@ -6,11 +6,13 @@
 
 #include <array>
 #include <chrono>
+#include <functional>
 #include <iterator>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "proxy/wait/event_loop.h"
 #include "tests/proxy/scripted_peer.h"
@@ -21,12 +23,23 @@ namespace {
 /// A connection over TCP whose far end the test holds.
 class ConnectionTest : public testing::Test {
  protected:
-  ConnectionTest() {
+  ConnectionTest() { restart(); }
+  ~ConnectionTest() override {
+    if (far_ >= 0) ::close(far_);
+  }
+  void restart() {
+    if (far_ >= 0) ::close(far_);
+    connection_.reset();
     const test::SocketPair pair(test::Link::tcp);
     far_ = pair.peer;
     connection_.emplace(loop_, pair.session);
   }
-  ~ConnectionTest() override { ::close(far_); }
+  /// Closes the far end with a reset.
+  void reset() {
+    const linger now{1, 0};
+    ASSERT_EQ(::setsockopt(far_, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+    ::close(std::exchange(far_, -1));
+  }
   void send(std::string_view bytes, int flags = 0) {
     ASSERT_EQ(::send(far_, bytes.data(), bytes.size(), flags), std::ssize(bytes));
   }
@@ -83,6 +96,46 @@ TEST_F(ConnectionTest, ReadsNoMoreThanOnceWhereTheReadSaysThatNothingIsLeft) {
   EXPECT_TRUE(connection_->maybe_readable()) << "there may be more";
   EXPECT_EQ(connection_->read(room).status, Io::want_read);
   EXPECT_FALSE(connection_->maybe_readable());
+}
+
+/// What was read filled its room, so that more may be there.
+TEST_F(ConnectionTest, TheKernelIsAskedWhetherAConnectionIsQuietWhereAReadLeftItOpen) {
+  struct Case {
+    const char* name;
+    std::function<void()> then;
+    bool quiet;
+  };
+  const Case cases[] = {
+      {"nothing came", [] {}, true},
+      {"a byte came", [this] { send("x"); }, false},
+      {"the end came", [this] { ::shutdown(far_, SHUT_WR); }, false},
+      {"a reset came", [this] { reset(); }, false},
+  };
+  for (const Case& row : cases) {
+    SCOPED_TRACE(row.name);
+    restart();
+    send("12345678");
+    look();
+    std::array<char, 8> room{};
+    ASSERT_EQ(connection_->read(room).size, 8U);
+    ASSERT_TRUE(connection_->maybe_readable());
+    row.then();
+    EXPECT_EQ(connection_->quiet(), row.quiet);
+    EXPECT_EQ(connection_->maybe_readable(), !row.quiet);
+  }
+}
+
+TEST_F(ConnectionTest, WhatWasGivenBackToTheStreamIsThereToBeRead) {
+  connection_->stream().unread("x");
+  EXPECT_FALSE(connection_->quiet());
+}
+
+TEST_F(ConnectionTest, TheKernelIsNotAskedWhereAllWasRead) {
+  EXPECT_TRUE(connection_->quiet());
+  send("x");
+  EXPECT_TRUE(connection_->quiet()) << "the loop has not told of it";
+  look();
+  EXPECT_FALSE(connection_->quiet());
 }
 
 }  // namespace
