@@ -60,6 +60,31 @@ TEST_F(RelayWithGate, WhatIsRefusedGoesNowhere) {
   }
 }
 
+TEST_F(RelayWithGate, NothingOfABeginningThatBreaksOffGoesOn) {
+  begin(test::Link::tcp);
+  client_->send("o");
+  ASSERT_TRUE(settle_until([&] { return up_.buffer.size() == 1; }));
+  client_->reset();
+  ASSERT_TRUE(settle_until([&] { return !under_way(); }));
+  EXPECT_EQ(ended_->problem, "client to upstream failed");
+  EXPECT_EQ(upstream_->received(), "");
+}
+
+TEST_F(RelayWithGate, ABeginningBehindTheOtherEndDoesNotShortenItsTime) {
+  begin();
+  upstream_->finish();
+  settle();
+  client_->send("o");
+  settle();
+  client_->send("k");
+  settle();
+  EXPECT_EQ(upstream_->received(), "ok");
+  advance(59s);
+  EXPECT_TRUE(under_way());
+  advance(1s + 20ms);
+  EXPECT_FALSE(under_way());
+}
+
 TEST_F(RelayWithGate, ABeginningWithoutAnEndHasItsDeadline) {
   begin();
   advance(1h);

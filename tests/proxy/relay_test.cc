@@ -57,6 +57,7 @@ TEST_F(RelayTest, AHalfCloseLeavesTheOtherDirectionAlone) {
     EXPECT_EQ(second.received(), "last words") << client_first;
     EXPECT_EQ(second.end(), ScriptedPeer::End::eof) << client_first;
     EXPECT_EQ(first.end(), ScriptedPeer::End::none) << client_first;
+    EXPECT_FALSE((client_first ? up_ : down_).buffer.held()) << client_first;
     second.send("and an answer");
     settle();
     EXPECT_EQ(first.received(), "and an answer") << client_first;
@@ -237,6 +238,21 @@ TEST_F(RelayTest, WhoTakesNothingOfWhatIsThereIsCut) {
     EXPECT_EQ(ended_->problem, row.problem);
     EXPECT_TRUE(ended_->silent);
   }
+}
+
+TEST_F(RelayTest, ASilenceBeginsWithTheFirstByteThatFindsNoRoom) {
+  begin();
+  upstream_->read(false);
+  while (up_.buffer.empty() && under_way()) {
+    advance(61s);
+    client_->send(std::string(4096, 'x'));
+    settle();
+  }
+  EXPECT_TRUE(under_way());
+  advance(59s);
+  EXPECT_TRUE(under_way());
+  advance(2s);
+  EXPECT_FALSE(under_way());
 }
 
 TEST_F(RelayTest, BehindAnEndThereIsOneDeadlineAlone) {
