@@ -124,6 +124,11 @@ TEST(UpstreamHead, HasOneFraming) {
        "A: b\r\n",
        {Kind::chunked, 0},
        "A: b\r\nTransfer-Encoding: chunked\r\n"},
+      {"a second field of framing goes",
+       "POST",
+       "Content-Length: 7\r\nA: b\r\nContent-Length: 7\r\n",
+       {Kind::length, 12},
+       "Content-Length: 12\r\nA: b\r\n"},
       {"no framing", "GET", "Transfer-Encoding: chunked\r\nA: b\r\n", {Kind::none, 0}, "A: b\r\n"},
   };
   for (const FramingCase& row : rows) {
@@ -246,6 +251,16 @@ TEST(ClientHead, ALengthThatDoesNotHoldIsDropped) {
   options.drop_length = true;
   EXPECT_EQ(client_head("HTTP/1.1 204 No Content\r\nDate: d\r\nContent-Length: 5\r\n\r\n", options),
             "HTTP/1.1 204 No Content\r\nDate: d\r\n\r\n");
+}
+
+TEST(ClientHead, AFieldWhoseNameIsAsLongAsOneOfFramingStays) {
+  ResponseHeadOptions options;
+  options.drop_length = true;
+  options.framing = ClientFraming::close;
+  const std::string head =
+      "HTTP/1.1 200 OK\r\nEtag: e\r\nX-Content-Kind: 1\r\nX-Content-Kind-A2: 2\r\nDate: "
+      "d\r\n\r\n";
+  EXPECT_EQ(client_head(head, options), head);
 }
 
 TEST(ClientHead, ConnectionComesLast) {

@@ -61,7 +61,7 @@ class Http1ClientTest : public ClientRig {
     done_ = true;
   }
   /// The answer `hello` of an origin begins; `whole`: all of it is here.
-  BodySink& begin(bool whole) {
+  BodySink& begin(bool whole, bool sensitive = false) {
     response_ = {200, 1, "OK", {}};
     response_.headers.add("Date", "D");
     response_.headers.add("Content-Length", "5");
@@ -69,7 +69,7 @@ class Http1ClientTest : public ClientRig {
     Buffer came = buffers_.take(BufferPool::kSmall);
     came.append(whole ? "hello" : "hell");
     const Http1Body body({client_->connection(), came, buffers_}, framing, ChunkLines::of_origin);
-    return stream_->begin(response_, framing, body, {});
+    return stream_->begin(response_, framing, body, {.sensitive = sensitive});
   }
   /// The rest of the answer leaves, and with it the exchange ends.
   void complete(BodySink& sink) {

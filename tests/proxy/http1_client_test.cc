@@ -283,6 +283,16 @@ TEST_F(Http1ClientTest, ARelayedAnswerSaysCloseWhereTheBodyCannotBeRead) {
   }
 }
 
+TEST_F(Http1ClientTest, ARelayedAnswerThatMayShowAKeyIsWiped) {
+  for (const bool sensitive : {false, true}) {
+    request(get());
+    complete(begin(true, sensitive));
+    const auto wire = static_cast<std::ptrdiff_t>(peer_->received().size());
+    const auto zeros = std::count(composed_.data() + 1, composed_.data() + wire, '\0');
+    EXPECT_EQ(zeros, sensitive ? wire - 1 : 0);
+  }
+}
+
 TEST_F(Http1ClientTest, ADrainThatBeginsBehindTheHeadOfAnAnswerIsNotToldInIt) {
   Http1Client& stream = request(get());
   BodySink& sink = begin(true);
