@@ -8,6 +8,7 @@
 
 #include "policy/yaml/yaml_reader.h"
 #include "tests/proxy/dateless.h"
+#include "tests/proxy/dialer_rig.h"
 #include "tests/proxy/session_script.h"
 #include "tests/proxy/stalled_reader.h"
 
@@ -87,6 +88,21 @@ TEST(ExchangeRun, ThatNobodyCouldBeDialledIsALineForAnUpgradeAlone) {
   ASSERT_EQ(rig.records().size(), 1U);
   EXPECT_EQ(rig.records()[0].text(), "error 502 0/0: " + kDenied);
   EXPECT_EQ(rig.notes().find("dial failed"), std::string::npos) << "its record says it";
+}
+
+TEST(ExchangeRun, ThatTheClientLeftAnUpgradeIsNoLine) {
+  const Origin slow("127.0.0.1", 0, true);
+  SessionRig rig;
+  ScriptedPeer& client = rig.connect(Entry::http, Link::tcp);
+  client.send("GET /a HTTP/1.1\r\nHost: " + slow.address() +
+              "\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+              "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+  int looks = 0;
+  ASSERT_TRUE(rig.settle_until([&] { return ++looks > 5 && !client.in_flight(); }));
+  client.reset();
+  ASSERT_TRUE(rig.settle_until([&] { return !rig.records().empty(); }));
+  EXPECT_EQ(rig.records()[0].text(), "client_cancel 200 0/0");
+  EXPECT_EQ(rig.notes().find("dial failed"), std::string::npos);
 }
 
 TEST(ExchangeRun, ReasonsAreToldWhereThatIsAsked) {
@@ -214,6 +230,19 @@ TEST(ExchangeRun, WhatWasHeldOfABodyIsFreeBeforeTheAnswerLeaves) {
     rig.advance(RecordBatch::kPatience);
     EXPECT_TRUE(client.received().starts_with(row.status)) << client.received();
   }
+}
+
+TEST(ExchangeRun, ABodyWhoseBeginningWasLookedAtLeavesWithItsOwnLength) {
+  Script script;
+  script.steps = {client(kPut + "Content-Length: 6||abcd"), client("ef"), origin(kOk)};
+  script.config.transforms.push_back(
+      {"body_capture",
+       policy::parse_yaml("{max_request_body_bytes: 2, rules: [{host: 10.0.0.1}]}")});
+  EXPECT_EQ(
+      lines_of(run(script)),
+      (std::vector<std::string>{"client: " + kOkRelayed,
+                                "origin: PUT /a HTTP/1.1|Host: 10.0.0.1|Content-Length: 6||abcdef",
+                                "record: allow 200 6/2", "session: open"}));
 }
 
 TEST(ExchangeRun, ACutAnswerIsWorthALineUnlessItsClientLeftAtRest) {
