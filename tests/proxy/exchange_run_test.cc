@@ -245,38 +245,84 @@ TEST(ExchangeRun, ABodyWhoseBeginningWasLookedAtLeavesWithItsOwnLength) {
                                 "record: allow 200 6/2", "session: open"}));
 }
 
-TEST(ExchangeRun, ACutAnswerIsWorthALineUnlessItsClientLeftAtRest) {
-  struct Case {
-    const char* type;
-    bool by_client, line;
-  };
-  constexpr Case cases[] = {
-      {"text/plain", false, true},
-      {"text/plain", true, true},
-      {"text/event-stream", false, true},
-      {"text/event-stream", true, false},
-  };
-  for (const Case& row : cases) {
-    SCOPED_TRACE(testing::Message() << row.type << ' ' << row.by_client);
+TEST(ExchangeRun, AnOriginThatOffersALoginOfTheConnectionIsLentToNobodyElse) {
+  const std::string request = "GET /a HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n";
+  for (const char* scheme : {"NTLM", "Basic"}) {
+    SCOPED_TRACE(scheme);
     SessionRig rig;
     ScriptedPeer& origin = rig.add_origin();
-    ScriptedPeer& client = rig.connect();
-    client.send("GET /a HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n");
+    rig.connect().send(request);
     rig.settle();
+    origin.send("HTTP/1.1 401 No\r\nContent-Length: 0\r\nWWW-Authenticate: " + std::string(scheme) +
+                "\r\n\r\n");
+    rig.settle();
+    rig.connect().send(request);
+    rig.settle();
+    EXPECT_EQ(origin.received(), scheme == std::string("NTLM") ? request : request + request);
+  }
+}
+
+TEST(ExchangeRun, ACutAnswerIsWorthALineUnlessItsClientLeftAtRest) {
+  using Ends = void (*)(ScriptedPeer& client, ScriptedPeer& origin);
+  const Ends origin_closes = [](ScriptedPeer&, ScriptedPeer& origin) { origin.close(); };
+  const Ends client_closes = [](ScriptedPeer& client, ScriptedPeer& origin) {
+    client.close();
+    origin.send("c");
+  };
+  const Ends client_resets = [](ScriptedPeer& client, ScriptedPeer&) { client.reset(); };
+  struct Case {
+    const char *name, *type;
+    Ends ends;
+    bool half_closed, line;
+  };
+  const Case cases[] = {
+      {"the origin", "text/plain", origin_closes, false, true},
+      {"the client", "text/plain", client_closes, false, true},
+      {"the client, by a reset", "text/plain", client_resets, false, true},
+      {"the origin of a stream", "text/event-stream", origin_closes, false, true},
+      {"the origin of a stream to one that reads on", "text/event-stream", origin_closes, true,
+       true},
+      {"the client of a stream", "text/event-stream", client_closes, false, false},
+      {"the client of a stream, by a reset", "text/event-stream", client_resets, false, false},
+  };
+  for (const Case& row : cases) {
+    SCOPED_TRACE(row.name);
+    const Link link = row.ends == client_resets ? Link::tcp : Link::local;
+    SessionRig rig;
+    ScriptedPeer& origin = rig.add_origin();
+    ScriptedPeer& client = rig.connect(Entry::http, link);
+    client.send("GET /a HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n");
+    ASSERT_TRUE(rig.settle_until([&] { return !origin.received().empty(); }));
     origin.send("HTTP/1.1 200 OK\r\nContent-Type: " + std::string(row.type) +
                 "\r\nContent-Length: 9\r\n\r\nab");
+    ASSERT_TRUE(rig.settle_until([&] { return client.received().ends_with("ab"); }));
+    if (row.half_closed) client.finish();
     rig.settle();
-    row.by_client ? client.close() : origin.close();
-    rig.settle();
-    origin.send("c");
-    rig.settle();
-    ASSERT_EQ(rig.records().size(), 1U);
+    row.ends(client, origin);
+    ASSERT_TRUE(rig.settle_until([&] { return !rig.records().empty(); }));
     EXPECT_TRUE(rig.records()[0].text().starts_with("allow 200 0/")) << rig.records()[0].text();
     const std::string notes = rig.notes();
     EXPECT_EQ(notes.find(R"("level":"WARN","msg":"response body copy error")") != notes.npos,
               row.line)
         << notes;
   }
+}
+
+TEST(ExchangeRun, ACutStreamIsWorthALineWhereItsClientHadNotTakenAll) {
+  SessionRig rig;
+  ScriptedPeer& origin = rig.add_origin();
+  ScriptedPeer& client = rig.connect(Entry::http, Link::local, 1);
+  client.send("GET /a HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n");
+  client.read(false);
+  rig.settle();
+  origin.send(
+      "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 1048576\r\n\r\n" +
+      std::string(100000, 'x'));
+  rig.settle();
+  client.close();
+  rig.settle();
+  ASSERT_EQ(rig.records().size(), 1U);
+  EXPECT_NE(rig.notes().find("response body copy error"), std::string::npos);
 }
 
 }  // namespace

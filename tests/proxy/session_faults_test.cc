@@ -238,6 +238,19 @@ const std::vector<Row> kOrigins = {
       "record: error 502 0/0: dial tcp 10.0.0.1:80: denied by upstream_deny_cidrs: 10.0.0.1 in "
       "10.0.0.0/8",
       "session: open"}},
+    {"an answer that is refused while a piece of the body waits where it came",
+     {.steps = {client(kPut + "Content-Length: 20000||" + std::string(4000, 'x')),
+                happens(Kind::origin_stops_reading),
+                client(std::string(16000, 'x') + "HEAD /a HTTP/1.1|" + kHost + "|"),
+                origin("HTTP/1.1 200 OK|Content-Length: 1|Transfer-Encoding: chunked||0||")},
+      .origin_room = 1},
+     {"client: " + kBadGateway + kBadGateway.substr(0, kBadGateway.find("bad gateway")),
+      "origin: PUT /a HTTP/1.1|Host: 10.0.0.1|Content-Length: 20000||x...",
+      "record: error 502 20000/0: net/http: HTTP/1.x transport connection broken: more than one "
+      "body framing",
+      "record: error 502 0/0: dial tcp 10.0.0.1:80: denied by upstream_deny_cidrs: 10.0.0.1 in "
+      "10.0.0.0/8",
+      "session: open"}},
     {"a reset within the answer",
      {.steps = {client(kGet), origin("HTTP/1.1 200 OK|Content-Length: 9||ab"),
                 happens(Kind::origin_resets)},

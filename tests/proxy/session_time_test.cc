@@ -101,6 +101,12 @@ const std::vector<Row> kLimits = {
       "origin: PUT /a HTTP/1.1|Host: 10.0.0.1|Content-Type: application/grpc|Content-Length: "
       "2||ab",
       "record: allow 200 2/2", "session: open"}},
+    {"quiet_timeout: nor of its answer",
+     {.steps = {client(kPut + "Content-Type: application/grpc|Content-Length: 1||a"),
+                origin("HTTP/1.1 200 OK|Content-Length: 2||o"), pass(100h), origin("k")}},
+     {"client: " + kOkRelayed,
+      "origin: PUT /a HTTP/1.1|Host: 10.0.0.1|Content-Type: application/grpc|Content-Length: 1||a",
+      "record: allow 200 1/2", "session: open"}},
     {"the rest of a body is awaited for five seconds: not yet",
      {.steps = {client("PUT /a HTTP/1.1|Host: 10.0.0.9|Content-Length: 2||a"), pass(4s),
                 client("b" + kGet), origin(kOk)}},
