@@ -215,6 +215,8 @@ TEST(HttpSession, RefusalsAreRecordedWithWhatTheHeadTells) {
       {"GET /a?key HTTP/1.1\r\nHost: 10.0.0.1\r\nContent-Length: x\r\n\r\n", "GET", "10.0.0.1",
        "/a"},
       {"GET /a?key HTTP/1.1\r\n\r\n", "GET", "", "/a"},
+      {"GET http://10.0.0.1:x/a?key HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n", "GET", "10.0.0.1:x",
+       "http://10.0.0.1:x/a"},
       {"CONNECT 10.0.0.1:80 HTTP/1.1\r\nContent-Length: x\r\n\r\n", "CONNECT", "10.0.0.1:80", ""},
       {"nonsense\r\n\r\n", "", "", ""},
   };

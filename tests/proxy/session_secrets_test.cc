@@ -18,7 +18,9 @@ const std::string kKey = "real-key-0123456789abcdef";
 
 /// Bodies are loaded whole, a token in them becomes a key; a key in an answer is dealt with as
 /// `scrub` says.
-Script swapping(std::vector<Step> steps, const std::string& scrub = "on") {
+Script swapping(std::vector<Step> steps,
+                const std::string& scrub = "on",
+                const std::string& host = "10.0.0.1") {
   Script script;
   script.steps = std::move(steps);
   script.variables = {{"RIG_KEY", kKey}};
@@ -31,7 +33,8 @@ Script swapping(std::vector<Step> steps, const std::string& scrub = "on") {
                           "  scrub_responses: " +
                           scrub +
                           "\n"
-                          "  rules: [{host: 10.0.0.1}]\n")});
+                          "  rules: [{host: " +
+                          host + "}]\n")});
   return script;
 }
 
@@ -167,6 +170,20 @@ const std::vector<Row> kLoaded = {
 };
 
 TEST(SessionSecrets, BodiesAreLoadedAndAnswersFiltered) { expect_rows(kLoaded); }
+
+TEST(SessionSecrets, AKeyInTheHeadOfASwitchOfProtocolsIsDealtWithToo) {
+  // The key of the handshake and its answer are those of RFC 6455 section 1.3.
+  const std::string fields = "|Connection: Upgrade|Upgrade: websocket|";
+  const std::string accept = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=|";
+  Script script = swapping(
+      {client("GET /a HTTP/1.1|Host: 127.0.0.1:<P>" + fields +
+              "Sec-WebSocket-Version: 13|Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==||"),
+       origin("HTTP/1.1 101 Switching Protocols" + fields + accept + "X-E: " + kKey + "||")},
+      "on", "127.0.0.1");
+  script.dials = true;
+  EXPECT_EQ(lines_of(run(script)).at(0),
+            "client: HTTP/1.1 101 Switching Protocols" + fields + accept + "X-E: " + kToken + "||");
+}
 
 }  // namespace
 }  // namespace iron::proxy::test
