@@ -76,8 +76,7 @@ struct StreamBio {
   static int write(BIO* bio, const char* bytes, int size) {
     auto& stream = *static_cast<Stream*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
-    const bool more = stream.more_follows_ || stream.sends_last_flight();
-    const int flags = MSG_NOSIGNAL | (more ? MSG_MORE : 0);
+    const int flags = MSG_NOSIGNAL | (stream.more_follows_ ? MSG_MORE : 0);
     const bool shows_certificate = stream.certificate_made_ && !stream.certificate_sent_;
     const bool peer_listens = shows_certificate && !has_ended(stream.descriptor_);
     const auto sent = ::send(stream.descriptor_, bytes, static_cast<std::size_t>(size), flags);
@@ -161,12 +160,6 @@ Result<void> Stream::start_client(const UpstreamContext& context,
   if (!set) return fail("tls: server name cannot be verified");
   if (resume != nullptr) SSL_set_session(ssl_, resume);
   return {};
-}
-
-/// TLS 1.3: what ends the handshake of a client leaves in the packet of its request.
-bool Stream::sends_last_flight() const {
-  return client_side_ && SSL_get_state(ssl_) == TLS_ST_CW_FINISHED &&
-         SSL_version(ssl_) == TLS1_3_VERSION;
 }
 
 IoResult Stream::handshake() {

@@ -62,8 +62,6 @@ class Stream {
                             bool is_address,
                             SSL_SESSION* resume,
                             std::weak_ptr<SessionStore> sessions);
-  /// Client side: what is to be written comes right behind it, for the end of the handshake waits
-  /// for that up to 200 ms (MSG_MORE).
   IoResult handshake();
   void set_leaf(std::shared_ptr<const Leaf> leaf) { leaf_ = std::move(leaf); }
   /// No leaf can be had: the next step ends the handshake with internal_error, and
@@ -121,7 +119,6 @@ class Stream {
   IoResult outcome(int result);
   void note_fault();
   bool ended_inside_record() const;
-  bool sends_last_flight() const;
   IoResult read_tls(std::span<char> into);
   IoResult read_plain(std::span<char> into);
   void attach_bio();

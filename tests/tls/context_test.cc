@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>
-#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <array>
@@ -325,35 +324,6 @@ TEST_F(Contexts, OriginsWithoutSecureRenegotiationAreServed) {
 }
 
 // The upstream's certificate.
-
-TEST_F(Contexts, TheEndOfAClientsHandshakeLeavesWithItsRequest) {
-  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
-    const auto ends = test::connected_pair();
-    Stream server(ends.first), client(ends.second);
-    server.start_server(*context_, authority_.leaves(), "");
-    EXPECT_TRUE(client.start_client(upstream_, "a.test", false, nullptr, sessions_));
-    SSL_set_max_proto_version(client.ssl(), version);
-    Io status = client.handshake().status;
-    while (status == Io::want_read) {
-      IoResult answer = server.handshake();
-      for (; answer.status == Io::want_leaf; answer = server.handshake()) {
-        server.set_leaf(*test::request_and_wait(authority_.leaves(), "a.test"));
-      }
-      status = client.handshake().status;
-    }
-    ASSERT_EQ(status, Io::ok);
-    int arrived = -1;
-    ::ioctl(server.descriptor(), FIONREAD, &arrived);
-    // In TLS 1.2 the server, who has the last word, has read it already.
-    EXPECT_EQ(arrived, 0);
-    test::write_everything(client, "GET");
-    ::ioctl(server.descriptor(), FIONREAD, &arrived);
-    constexpr int kRequest = 5 + 3 + 8 + 16;  // a record of TLS 1.2
-    EXPECT_EQ(arrived > 2 * kRequest, version == TLS1_3_VERSION) << arrived;
-    EXPECT_EQ(server.handshake().status, Io::ok);
-    EXPECT_EQ(test::read_exactly(server, 3), "GET");
-  }
-}
 
 TEST_F(Contexts, AnUnknownAuthorityIsRefused) {
   Authority other("Another CA");

@@ -33,12 +33,6 @@ void wait_for_either(int one, int other) {
   EXPECT_GT(::poll(both, 2, kPatienceMs), 0) << "nothing moves";
 }
 
-/// The end of a client's handshake waits for what is written behind it; nothing is.
-void push(int descriptor) {
-  const int on = 1;
-  ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-}
-
 }  // namespace
 
 std::pair<int, int> connected_pair() {
@@ -88,7 +82,6 @@ Outcome shake(Stream& server, Stream& client, LeafStore& leaves) {
     for (auto [stream, status] :
          {std::pair(&client, &outcome.client), std::pair(&server, &outcome.server)}) {
       if (!settled(*status)) *status = step(*stream, leaves);
-      if (stream == &client && *status == Io::ok) push(client.descriptor());
       // At once: what failed is told by the thread's error queue, which the other side would
       // change.
       if (*status == Io::error) return outcome;
