@@ -12,9 +12,9 @@ namespace iron::tls {
 ///
 /// Null, which is the default context, where the system's configuration of OpenSSL names providers
 /// of its own (FIPS): it is to be followed. The same for the life of the process, never freed.
-/// Thread safe. The first call takes 3 ms and 280 KiB, and belongs into the start: it has OpenSSL
-/// make all that it makes once. Throws std::bad_alloc if there is no memory for all of it; may be
-/// called again then.
+/// Thread safe. The first call takes 3 ms and 280 KiB, for it has OpenSSL make all that OpenSSL
+/// makes once; it belongs beside the loading of the trust store. Throws std::bad_alloc if there is
+/// no memory for all of it; may be called again then.
 OSSL_LIB_CTX* upstream_library();
 
 }  // namespace iron::tls

@@ -22,7 +22,6 @@
 #include "proxy/net/sockets.h"
 #include "proxy/run/server.h"
 #include "proxy/run/start_warnings.h"
-#include "tls/upstream_library.h"
 
 namespace iron::proxy {
 namespace {
@@ -173,7 +172,6 @@ void Startup::load_certificates() {
   try {
     snapshot_->leaves = std::make_shared<tls::LeafStore>(leaf_options(config_));
     snapshot_->server_tls = std::make_shared<const tls::ServerContext>();
-    tls::upstream_library();  // while there is memory for it
   } catch (const std::exception& error) {
     fail_with_record("initializing cert cache", error.what());
   }
