@@ -17,7 +17,7 @@ namespace {
 KeyPtr legacy_public_key(EVP_PKEY* key) {
   unsigned char* point = nullptr;
   const std::size_t size = EVP_PKEY_get1_encoded_public_key(key, &point);
-  const SslPtr<unsigned char, [](void* bytes) { OPENSSL_free(bytes); }> owner(point);
+  const SslMemory<unsigned char> owner(point);
   SslPtr<EC_KEY, EC_KEY_free> curve_key(EC_KEY_new_by_curve_name(NID_X9_62_prime256v1));
   KeyPtr result(EVP_PKEY_new());
   if (size == 0 || !curve_key || !result ||

@@ -46,9 +46,9 @@ std::int64_t seconds_of_hours(std::int64_t hours) {
 std::string fingerprint(const CertificateAuthority& authority, LeafOptions::Signer signer) {
   unsigned char* der = nullptr;
   const int size = i2d_X509(authority.certificate.get(), &der);
+  const SslMemory<unsigned char> owner(der);
   if (size <= 0) throw std::runtime_error("encoding CA cert: " + take_openssl_error());
   std::string bytes(reinterpret_cast<const char*>(der), static_cast<std::size_t>(size));
-  OPENSSL_free(der);
   bytes += signer == LeafOptions::Signer::ca ? "ca" : "auto";
 
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};

@@ -22,4 +22,8 @@ using CertificatePtr = SslPtr<X509, X509_free>;
 using KeyPtr = SslPtr<EVP_PKEY, EVP_PKEY_free>;
 using ExtensionPtr = SslPtr<X509_EXTENSION, X509_EXTENSION_free>;
 
+/// What OpenSSL gives to be freed with OPENSSL_free().
+template <class T>
+using SslMemory = SslPtr<T, [](void* memory) { OPENSSL_free(memory); }>;
+
 }  // namespace iron::tls

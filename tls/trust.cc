@@ -13,7 +13,6 @@
 #include <array>
 #include <cstdlib>
 #include <filesystem>
-#include <memory>
 #include <new>
 #include <string_view>
 #include <system_error>
@@ -68,20 +67,6 @@ void refuse_to_go_on_without_memory() {
   if (missing) throw std::bad_alloc();
 }
 
-/// What PEM_read_bio() gave.
-class Block {
- public:
-  Block(char* name, char* header, unsigned char* data)
-      : name_(name), header_(header), data_(data) {}
-
- private:
-  struct Free {
-    void operator()(void* memory) const { OPENSSL_free(memory); }
-  };
-  std::unique_ptr<char, Free> name_, header_;
-  std::unique_ptr<unsigned char, Free> data_;
-};
-
 /// The trust store while it is filled. A bundle and a directory mostly hold the same certificates;
 /// reading one is the expensive part, so each is read once.
 class Builder {
@@ -128,7 +113,8 @@ class Builder {
       const bool read = PEM_read_bio(input.get(), &name, &header, &data, &size) == 1;
       const bool nothing = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
       taken = text.size() - BIO_ctrl_pending(input.get());
-      const Block block(name, header, data);
+      const SslMemory<char> name_owner(name), header_owner(header);
+      const SslMemory<unsigned char> data_owner(data);
       if (read && std::string_view(name) == PEM_STRING_X509 && *header == '\0') add(data, size);
       if (read || nothing) break;
     }

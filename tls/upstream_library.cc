@@ -75,8 +75,8 @@ std::vector<OSSL_ALGORITHM> chosen_decoders(OSSL_PROVIDER* provider) {
   int may_not_keep = 0;
   const OSSL_ALGORITHM* decoder =
       OSSL_PROVIDER_query_operation(provider, OSSL_OP_DECODER, &may_not_keep);
-  if (decoder == nullptr || may_not_keep != 0) throw std::bad_alloc();
   std::vector<OSSL_ALGORITHM> chosen;
+  if (decoder == nullptr || may_not_keep != 0) return chosen;
   for (; decoder->algorithm_names != nullptr; ++decoder) {
     if (reads_server_keys(*decoder)) chosen.push_back(*decoder);
   }
@@ -84,7 +84,7 @@ std::vector<OSSL_ALGORITHM> chosen_decoders(OSSL_PROVIDER* provider) {
   return chosen;
 }
 
-/// Whether there is a provider that is not OpenSSL's default one.
+/// Whether there is a provider that is not OpenSSL's default one, or may be.
 bool others_configured() {
   bool others = false;
   const auto look = [](OSSL_PROVIDER* provider, void* found) {
@@ -92,11 +92,8 @@ bool others_configured() {
       *static_cast<bool*>(found) = true;
     return 1;
   };
-  if (OPENSSL_init_ssl(OPENSSL_INIT_LOAD_CONFIG, nullptr) != 1 ||
-      OSSL_PROVIDER_do_all(nullptr, look, &others) != 1) {
-    throw std::bad_alloc();
-  }
-  return others;
+  return OPENSSL_init_ssl(OPENSSL_INIT_LOAD_CONFIG, nullptr) != 1 ||
+         OSSL_PROVIDER_do_all(nullptr, look, &others) != 1 || others;
 }
 
 /// Has OpenSSL make all methods of an operation, which it does once, and counts them.
@@ -147,22 +144,29 @@ bool is_whole(OSSL_LIB_CTX* library) {
 
 OSSL_LIB_CTX* make_library() {
   if (others_configured()) return nullptr;
-  if (source.provider == nullptr) source.provider = OSSL_PROVIDER_load(nullptr, "default");
-  if (source.provider == nullptr) throw std::bad_alloc();
+  source.provider = OSSL_PROVIDER_load(nullptr, "default");
+  if (source.provider == nullptr) return nullptr;
   source.decoders = chosen_decoders(source.provider);
   constexpr const char* kName = "upstream";
   LibraryPtr library(OSSL_LIB_CTX_new());
-  if (!library || OSSL_PROVIDER_add_builtin(library.get(), kName, start) != 1 ||
-      OSSL_PROVIDER_load(library.get(), kName) == nullptr || !is_whole(library.get())) {
-    throw std::bad_alloc();
+  const bool good = library && !source.decoders.empty() &&
+                    OSSL_PROVIDER_add_builtin(library.get(), kName, start) == 1 &&
+                    OSSL_PROVIDER_load(library.get(), kName) != nullptr && is_whole(library.get());
+  return good ? library.release() : nullptr;
+}
+
+OSSL_LIB_CTX* library_or_none() {
+  try {
+    return make_library();
+  } catch (const std::bad_alloc&) {
+    return nullptr;
   }
-  return library.release();
 }
 
 }  // namespace
 
 OSSL_LIB_CTX* upstream_library() {
-  static OSSL_LIB_CTX* const library = make_library();
+  static OSSL_LIB_CTX* const library = library_or_none();
   return library;
 }
 

@@ -11,10 +11,10 @@ namespace iron::tls {
 /// host takes.
 ///
 /// Null, which is the default context, where the system's configuration of OpenSSL names providers
-/// of its own (FIPS): it is to be followed. The same for the life of the process, never freed.
-/// Thread safe. The first call takes 3 ms and 280 KiB, for it has OpenSSL make all that OpenSSL
-/// makes once; it belongs beside the loading of the trust store. Throws std::bad_alloc if there is
-/// no memory for all of it; may be called again then.
+/// of its own (FIPS), for it is to be followed, and where not all of this could be made: nothing
+/// but time depends on it. The same for the life of the process, never freed. Thread safe, throws
+/// nothing. The first call takes 3 ms and 280 KiB, for it has OpenSSL make all that OpenSSL makes
+/// once; it belongs beside the loading of the trust store.
 OSSL_LIB_CTX* upstream_library();
 
 }  // namespace iron::tls

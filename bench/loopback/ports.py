@@ -31,8 +31,9 @@ def free_port():
     """Outside of what the kernel gives to connections, of which thousands come and go beside it: each would take the port for itself."""
     end = ephemeral()
     candidates = range(LOWEST, end) if end - LOWEST >= 1000 else range(LOWEST, 65536)
-    while True:
+    for _ in range(1000):
         port = random.choice(candidates)
         if port not in taken and is_free(port):
             taken.append(port)
             return port
+    raise RuntimeError(f"no port from {candidates[0]} to {candidates[-1]} is free: end what listens there")

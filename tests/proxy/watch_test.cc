@@ -1,8 +1,6 @@
 #include "proxy/wait/watch.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "proxy/net/bound_socket.h"
 #include "tests/proxy/wait_rig.h"
 
 namespace iron::proxy {
@@ -67,21 +66,18 @@ TEST_F(WatchTest, AListenerTellsEachTimeOfWhatIsThere) {
 class DialTest : public WaitTest {
  protected:
   DialTest() {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_TRUE(listener_->listen(1));
+    sockaddr_storage address{};
     socklen_t size = sizeof address;
     auto* const generic = reinterpret_cast<sockaddr*>(&address);
-    EXPECT_EQ(::bind(listener_, generic, size), 0);
-    EXPECT_EQ(::listen(listener_, 1), 0);
-    EXPECT_EQ(::getsockname(listener_, generic, &size), 0);
+    EXPECT_EQ(::getsockname(listener_->get(), generic, &size), 0);
     ::connect(near_, generic, size);
   }
   ~DialTest() override {
-    for (const int descriptor : {listener_, near_, far_}) ::close(descriptor);
+    for (const int descriptor : {near_, far_}) ::close(descriptor);
   }
-  void accept() { far_ = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC); }
-  int listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  void accept() { far_ = ::accept4(listener_->get(), nullptr, nullptr, SOCK_CLOEXEC); }
+  Result<BoundSocket> listener_ = bind_socket("127.0.0.1:0", policy::Transport::tcp);
   int near_ = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   int far_ = -1;
 };

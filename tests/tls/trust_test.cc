@@ -1,8 +1,10 @@
 #include "tls/trust.h"
 
 #include <gtest/gtest.h>
+#include <openssl/pem.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <cstdlib>
 #include <future>
 #include <set>
@@ -66,6 +68,31 @@ TEST_F(TrustTest, WhatCannotBeReadIsSkipped) {
   ::mkfifo(first_.file("pipe").c_str(), 0600);
   EXPECT_EQ(load(files_.file("none"), files_.file("none") + "::" + first_.path()),
             (std::set<std::string>{"A", "B"}));
+}
+
+TEST_F(TrustTest, NoBrokenCertificateKeepsTheOthersAway) {
+  CertificateSpec spec;
+  spec.common_name = "A";
+  const CertificatePtr good = test::make_certificate(spec);
+  unsigned char* der = nullptr;
+  const int size = i2d_X509(good.get(), &der);
+  const SslMemory<unsigned char> owner(der);
+  const std::string sound = root("B");
+  for (int at = 0; at < size; ++at) {
+    for (const unsigned char change : std::to_array<unsigned char>({0x01, 0x80, 0xff})) {
+      der[at] ^= change;
+      const SslPtr<BIO, BIO_free> out(BIO_new(BIO_s_mem()));
+      PEM_write_bio(out.get(), PEM_STRING_X509, "", der, size);
+      char* text = nullptr;
+      const long length = BIO_get_mem_data(out.get(), &text);
+      const std::string bundle(text, static_cast<std::size_t>(length));
+      std::set<std::string> names;
+      ASSERT_NO_THROW(names = load(files_.write("all.pem", bundle + sound), files_.file("none")))
+          << at;
+      EXPECT_TRUE(names.contains("B")) << at;
+      der[at] ^= change;
+    }
+  }
 }
 
 TEST_F(TrustTest, EachVariableReplacesItsOwnPartOnly) {

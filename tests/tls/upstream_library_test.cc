@@ -204,7 +204,7 @@ TEST(UpstreamLibraryDeathTest, OneThatIsNotWholeIsNeverUsed) {
   const auto attempt = [] {
     OSSL_LIB_CTX* library = upstream_library();
     Allocations::counting = false;
-    return library != nullptr && decoders_of(library).size() == 6 && shakes_hands(library);
+    return library == nullptr || (decoders_of(library).size() == 6 && shakes_hands(library));
   };
   EXPECT_EXIT((take_over_allocations(), exit_with_what_breaks(12000, 97, attempt)),
               testing::ExitedWithCode(0), "");

@@ -3,7 +3,6 @@ import json
 import os
 import socket
 import ssl
-import subprocess
 import tempfile
 import unittest
 
