@@ -14,6 +14,7 @@ enum class Fault {
   no_budget,       ///< all memory for bodies is in use: 503
   bad_request,     ///< the client broke the framing in mid-body: 400
   client_silent,   ///< the client sent no more of its body in time: closed, action `error`
+  gone,            ///< what was asked for is not there
   header_timeout,  ///< the upstream gave no head in time: 502, and the client may be told so
 };
 

@@ -88,6 +88,29 @@ Trace& Exchange::new_request_trace() { return next_trace(request_traces, request
 
 Trace& Exchange::new_response_trace() { return next_trace(response_traces, response_trace_count); }
 
+const Supplied* Exchange::known(const Supply& supply) const {
+  for (const auto& [from, what] : supplied) {
+    if (from == &supply) return what.get();
+  }
+  const bool there = values != nullptr && supply.slot() < values->slots.size();
+  return there ? values->slots[supply.slot()].get() : nullptr;
+}
+
+const Supplied* Exchange::use(const Supply& supply) {
+  for (const auto& [from, what] : supplied) {
+    if (from == &supply) return what.get();
+  }
+  const Supplied* found = known(supply);
+  if (found != nullptr && found->until_ns > now_ns) return found;
+  awaited = &supply;
+  return nullptr;
+}
+
+const Secret& Exchange::hold(Secret value) {
+  own.push_back(std::make_unique<const Secret>(std::move(value)));
+  return *own.back();
+}
+
 bool Exchange::holds_secret() const {
   for (const Field& field : request.headers.all()) {
     if (field.rewrite != 0 && !field_rewrites[field.rewrite - 1].parts.empty()) return true;
@@ -111,7 +134,7 @@ void Exchange::reset() {
   path_kept.reset();
   path_reduced.reset();
   path_kept_reduced.reset();
-  raw_path = raw_query = remote_address = rejected_by = {};
+  raw_path = raw_query = remote_address = rejected_by = stubbed_by = {};
   field_rewrite_count = 0;
   query_rewrites.clear();
   rewrites_of_pairs.clear();
@@ -124,6 +147,13 @@ void Exchange::reset() {
   error.clear();
   next_transform = 0;
   response = nullptr;
+  values.reset();
+  now_ns = 0;
+  supplied.clear();
+  awaited = nullptr;
+  step_began.reset();
+  answer.reset();
+  own.clear();
 }
 
 }  // namespace iron::transforms

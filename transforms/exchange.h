@@ -1,10 +1,13 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "policy/http_message.h"
@@ -12,6 +15,7 @@
 #include "policy/match/path.h"
 #include "policy/secret/secret.h"
 #include "transforms/scratch.h"
+#include "transforms/supply.h"
 
 namespace iron::transforms {
 
@@ -19,7 +23,7 @@ namespace iron::transforms {
 enum class Mode { mitm, sni_only, passthrough };
 
 /// `length` bytes at `begin` of what the client sent are replaced by `value`. The value lives as
-/// long as the pipeline that wrote the substitution; the exchange holds its snapshot.
+/// long as the pipeline that wrote the substitution, or is held by the exchange.
 struct Substitution {
   std::size_t begin = 0;
   std::size_t length = 0;
@@ -71,6 +75,13 @@ struct BodyView {
   std::vector<Substitution> parts;  ///< request only: replacements in `bytes`
 };
 
+/// An answer that a transform makes instead of an origin.
+struct PolicyAnswer {
+  int status = 0;
+  std::string_view content_type;  ///< lives for good
+  std::string body;
+};
+
 struct BodyCapture {
   std::string text;
   bool truncated = false;
@@ -112,6 +123,7 @@ struct Exchange {
   std::vector<Trace> response_traces;
   std::size_t response_trace_count = 0;
   std::string_view rejected_by;  ///< transform name, or `protocol`, `pin_tunnel_target`
+  std::string_view stubbed_by;   ///< the transform that answered
   bool quiet_refusal = false;    ///< refused, and `quiet` of the allowlist names the host
   std::string denial_reason;  ///< for X-Iron-Proxy-Reason: `<transform>: <reason>`, never a secret
   std::string error;          ///< of a failed pipeline: `transform NAME request: TEXT`
@@ -119,6 +131,26 @@ struct Exchange {
 
   const Response* response = nullptr;  ///< set for the response phase
   Scratch scratch;
+
+  /// Set by who runs the exchange, where the pipeline has supplies: what they had when it began,
+  /// and the time by the monotonic clock.
+  ValuesPtr values;
+  std::int64_t now_ns = 0;
+  /// What came for this exchange alone.
+  std::vector<std::pair<const Supply*, SuppliedPtr>> supplied;
+  const Supply* awaited = nullptr;  ///< of Verdict::wait
+  /// When the transform that waits began.
+  std::optional<std::chrono::steady_clock::time_point> step_began;
+  std::optional<PolicyAnswer> answer;              ///< of Verdict::answer and Verdict::reject
+  std::vector<std::unique_ptr<const Secret>> own;  ///< values made for this request
+
+  /// What it has of the supply: what came for it, or what was there and is still fresh. Null: it
+  /// has to wait, and `awaited` is set.
+  const Supplied* use(const Supply& supply);
+  /// The same of whatever age; null if nothing ever came.
+  const Supplied* known(const Supply& supply) const;
+  /// Keeps a value until the exchange ends.
+  const Secret& hold(Secret value);
 
   /// Fills `path` and `path_kept` from `raw_path`. False: a malformed escape, both mean nothing.
   bool decode_path();

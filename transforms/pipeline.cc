@@ -40,21 +40,35 @@ Pipeline::Pipeline(const policy::Config& config,
     const policy::TransformConfig& entry = config.transforms[i];
     const BuildContext context{entry.config, "transforms[" + std::to_string(i) + "].config",
                                config.path,  services,
-                               warnings,     risks};
+                               warnings,     risks,
+                               needs_};
     transforms_.push_back(make_transform(entry.name, context));
     needs_response_body_ = needs_response_body_ || transforms_.back()->needs_response_body();
     scrubs_ = scrubs_ || transforms_.back()->scrubs();
   }
   risks.report(warnings);
-  std::vector<const Secret*> keys;
-  for (const auto& transform : transforms_) transform->keys(keys);
-  key_net_ = std::make_shared<const KeyNet>(keys);
+  for (const auto& transform : transforms_) transform->keys(keys_);
+  key_net_ = std::make_shared<const KeyNet>(keys_);
+  for (std::size_t i = 0; i < needs_.supplies.size(); ++i) {
+    needs_.supplies[i]->slot_ = static_cast<std::uint32_t>(i);
+  }
+}
+
+std::shared_ptr<const KeyNet> Pipeline::key_net_with(const std::vector<SuppliedPtr>& slots) const {
+  std::vector<const Secret*> keys = keys_;
+  for (const SuppliedPtr& slot : slots) {
+    if (slot == nullptr) continue;
+    if (slot->value != nullptr) keys.push_back(slot->value.get());
+    for (const SecretPtr& key : slot->keys) keys.push_back(key.get());
+  }
+  return std::make_shared<const KeyNet>(keys);
 }
 
 Pipeline::~Pipeline() = default;
 
 Pipeline::Progress Pipeline::run_request(Exchange& exchange, BodyNeed& need) const {
-  Clock::time_point before = Clock::now();
+  Clock::time_point before = exchange.step_began.value_or(Clock::now());
+  exchange.step_began.reset();
   for (; exchange.next_transform < transforms_.size(); ++exchange.next_transform) {
     const Transform& transform = *transforms_[exchange.next_transform];
     need = transform.body_need(exchange);
@@ -62,6 +76,11 @@ Pipeline::Progress Pipeline::run_request(Exchange& exchange, BodyNeed& need) con
     Trace& trace = exchange.new_request_trace();
     trace.name = transform.name();
     const Verdict verdict = transform.on_request(exchange, trace);
+    if (verdict == Verdict::wait) {
+      --exchange.request_trace_count;
+      exchange.step_began = before;
+      return Progress::wait;
+    }
     const Clock::time_point after = Clock::now();
     trace.duration_ns = nanoseconds(after - before);
     before = after;
@@ -69,6 +88,11 @@ Pipeline::Progress Pipeline::run_request(Exchange& exchange, BodyNeed& need) con
       trace.action = TraceAction::reject;
       exchange.rejected_by = transform.name();
       return Progress::rejected;
+    }
+    if (verdict == Verdict::answer) {
+      trace.action = TraceAction::stub;
+      exchange.stubbed_by = transform.name();
+      return Progress::answered;
     }
     if (verdict == Verdict::error) {
       trace.action = TraceAction::error;

@@ -20,6 +20,15 @@ struct Services {
   /// WARN `failed to fetch secret, caching error`; thread safe.
   std::function<void(const std::string& secret, const std::string& error, std::int64_t retry_in_ns)>
       secret_failed;
+  /// Whether a file that is named now can be read once the process is confined; null: it is not
+  /// yet, and what is needed is granted.
+  std::function<bool(const std::string& path)> may_read;
+};
+
+/// What the transforms of a pipeline need of the world outside, collected while they are built.
+struct Needs {
+  std::vector<Supply*> supplies;
+  std::vector<std::string> files;  ///< that are read while serving
 };
 
 /// The configured transforms in order. Immutable, shared by all workers through the snapshot.
@@ -33,9 +42,11 @@ class Pipeline {
            std::vector<policy::ConfigWarning>& warnings);
   ~Pipeline();
 
-  enum class Progress { done, rejected, failed, need_body };
+  enum class Progress { done, rejected, answered, failed, need_body, wait };
   /// Runs from exchange.next_transform. `need_body`: load `need` of the body into exchange.body,
   /// set `loaded` and call again. Never asked for a body that was loaded whole, or is not present.
+  /// `wait`: get exchange.awaited, put it into exchange.supplied and call again. `answered`:
+  /// exchange.answer is the answer.
   Progress run_request(Exchange& exchange, BodyNeed& need) const;
   /// The body asked for cannot be had: the transform that needs it ends the pipeline with an error.
   void fail_body(Exchange& exchange, std::string_view error) const;
@@ -50,13 +61,22 @@ class Pipeline {
 
   /// What finds the keys of this pipeline in text. Outlives it.
   std::shared_ptr<const KeyNet> key_net() const { return key_net_; }
+  /// The same with what its supplies have got meanwhile.
+  std::shared_ptr<const KeyNet> key_net_with(const std::vector<SuppliedPtr>& slots) const;
+  /// How many supplies there are, each with a slot.
+  std::size_t supply_count() const { return needs_.supplies.size(); }
+  Supply& supply(std::uint32_t slot) const { return *needs_.supplies[slot]; }
+  /// Files that are read while serving.
+  const std::vector<std::string>& files() const { return needs_.files; }
 
   bool empty() const { return transforms_.empty(); }
   /// `allowlist → secrets`
   std::string joined_names() const;
 
  private:
+  Needs needs_;
   std::vector<std::unique_ptr<const Transform>> transforms_;
+  std::vector<const Secret*> keys_;
   std::shared_ptr<const KeyNet> key_net_;
   bool needs_response_body_ = false;
   bool scrubs_ = false;

@@ -19,6 +19,7 @@ struct BuildContext {
   const Services& services;
   std::vector<policy::ConfigWarning>& warnings;
   Risks& risks;
+  Needs& needs;
 
   /// For reading blocks in which unknown keys are passed over with a warning.
   policy::BlockReader::Context reader(policy::YamlErrors& errors) const {

@@ -11,14 +11,17 @@ class Secret;
 
 namespace iron::transforms {
 
+class SecretForms;
+
 /// Working memory of the transforms, kept with an exchange for its capacity alone: nothing in it
 /// means anything between two calls, and no key byte is ever written to it.
 struct Scratch {
   /// An entry of `secrets` that applies to the request.
   struct Active {
     std::uint32_t entry = 0;
-    const Secret* value = nullptr;
-    std::uint32_t next = 0;  ///< 1 + index of the next active entry with the same token
+    const Secret* value = nullptr;       ///< what is put in
+    const SecretForms* forms = nullptr;  ///< of the entry's value
+    std::uint32_t next = 0;              ///< 1 + index of the next active entry with the same token
     bool hit = false;
   };
   /// An occurrence of a token.

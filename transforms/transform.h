@@ -19,12 +19,18 @@ struct BodyNeed {
   bool any() const { return whole || prefix > 0; }
 };
 
-enum class Verdict { pass, reject, error };
+enum class Verdict {
+  pass,
+  reject,  ///< with exchange.answer where that is set, else the usual answer to a denied request
+  answer,  ///< with exchange.answer; nothing goes upstream
+  error,
+  wait,  ///< for exchange.awaited; on_request() is asked again behind it
+};
 
 /// `scrub_responses`: what the answer filter does where an answer holds the real value.
 enum class ScrubResponses { off, on, block };
 
-/// A value that must not come back to the client. Lives as long as the pipeline.
+/// A value that must not come back to the client. Lives as long as the exchange.
 struct ScrubEntry {
   const Secret* value = nullptr;
   std::string_view token;   ///< what stands for it; empty where the proxy adds the value itself
@@ -34,15 +40,16 @@ struct ScrubEntry {
 };
 
 /// A step of the pipeline. Immutable after construction and shared by all workers; what belongs to
-/// one request is in the Exchange. Synchronous: what needs I/O gets its own interface when it
-/// comes.
+/// one request is in the Exchange. Synchronous: what takes calls is a Supply, and Verdict::wait
+/// says that the request cannot go on before it has come.
 class Transform {
  public:
   virtual ~Transform() = default;
   virtual std::string_view name() const = 0;
   /// Asked just before on_request of the same exchange; uses at most its scratch memory.
   virtual BodyNeed body_need(Exchange&) const { return {}; }
-  /// Judges and rewrites. Fills `trace.annotations`; with Verdict::error also `trace.error`.
+  /// Judges and rewrites. Fills `trace.annotations`; with Verdict::error also `trace.error`. With
+  /// Verdict::wait nothing may have been changed.
   virtual Verdict on_request(Exchange& exchange, Trace& trace) const = 0;
   /// Runs after the upstream's answer head (and body, if needs_response_body()) arrived.
   virtual bool needs_response_body() const { return false; }
@@ -53,7 +60,7 @@ class Transform {
   virtual bool scrubs() const { return false; }
   /// Appends what must be filtered out of answers of the request's host.
   virtual void scrub_entries(Exchange&, std::vector<ScrubEntry>&) const {}
-  /// Appends the real values that it holds; they live as long as the transform.
+  /// Appends the real values that it holds from the start on; they live as long as the transform.
   virtual void keys(std::vector<const Secret*>&) const {}
 };
 

@@ -47,8 +47,8 @@ void WebServer::stop() {
 void WebServer::take(BoundSocket connection, const SocketAddress& peer) {
   if (open_ >= kMostConnections) return;
   try {
-    proxy::start(serve(std::move(connection), peer.text()),
-                 [this](std::exception_ptr failure) { failed(failure); });
+    iron::start(serve(std::move(connection), peer.text()),
+                [this](std::exception_ptr failure) { failed(failure); });
   } catch (const std::exception&) {
     failed(std::current_exception());
   }

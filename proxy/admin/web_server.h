@@ -6,10 +6,10 @@
 #include <optional>
 #include <string>
 
+#include "policy/task.h"
 #include "proxy/admin/web_handler.h"
 #include "proxy/net/accept_loop.h"
 #include "proxy/net/bound_socket.h"
-#include "proxy/wait/task.h"
 
 namespace iron::proxy {
 

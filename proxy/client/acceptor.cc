@@ -100,7 +100,7 @@ void Acceptor::take(Site& site, BoundSocket connection, const Peer& peer) {
     }
     Log& log = services_.log;
     auto failed = [&log](std::exception_ptr failure) { log.session_failed(failure); };
-    iron::proxy::start(turn_away(site, std::move(connection), peer), failed);
+    iron::start(turn_away(site, std::move(connection), peer), failed);
   } catch (const std::bad_alloc&) {
     // The connection is closed, and the next one may find memory.
   }

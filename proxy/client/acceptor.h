@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "policy/task.h"
 #include "proxy/net/bound_socket.h"
 #include "proxy/wait/clock.h"
-#include "proxy/wait/task.h"
 
 namespace iron::proxy {
 

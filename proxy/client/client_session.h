@@ -3,11 +3,11 @@
 #include <memory>
 #include <string>
 
+#include "policy/task.h"
 #include "proxy/client/tunnel.h"
 #include "proxy/exchange/site.h"
 #include "proxy/net/bound_socket.h"
 #include "proxy/net/client_connection.h"
-#include "proxy/wait/task.h"
 
 namespace iron::proxy {
 

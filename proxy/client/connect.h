@@ -3,10 +3,10 @@
 #include <string>
 
 #include "policy/match/host.h"
+#include "policy/task.h"
 #include "proxy/client/client_session.h"
 #include "proxy/exchange/request_state.h"
 #include "proxy/wait/buffers.h"
-#include "proxy/wait/task.h"
 #include "transforms/exchange.h"
 
 namespace iron::proxy {
@@ -17,14 +17,14 @@ Task<bool> serve_connect(ClientSession& session, RequestStatePtr state, Buffer h
 
 struct TunnelVerdict {
   bool allowed = false;
-  bool failed = false;  ///< a transform failed
-  std::string denial_reason;
+  bool gone = false;   ///< nobody waits for the verdict any more
+  std::string answer;  ///< to a CONNECT that is not allowed
 };
 /// Policy check of a CONNECT or SOCKS5 target, with its record and log lines. `authority` has a
 /// port. What is allowed is the client's tunnel from then on.
-TunnelVerdict check_tunnel(ClientSession& session,
-                           transforms::Exchange& exchange,
-                           const policy::Authority& authority,
-                           const std::string& target);
+Task<TunnelVerdict> check_tunnel(ClientSession& session,
+                                 transforms::Exchange& exchange,
+                                 policy::Authority authority,
+                                 std::string target);
 
 }  // namespace iron::proxy

@@ -1,7 +1,7 @@
 #pragma once
 
+#include "policy/task.h"
 #include "proxy/client/client_session.h"
-#include "proxy/wait/task.h"
 
 namespace iron::proxy {
 

@@ -3,6 +3,7 @@
 #include "proxy/exchange/request_state.h"
 #include "proxy/exchange/services.h"
 #include "proxy/exchange/site.h"
+#include "proxy/exchange/supply_desk.h"
 #include "proxy/http1/client_watch.h"
 #include "proxy/net/hello_gate.h"
 #include "proxy/net/relay.h"
@@ -33,7 +34,7 @@ struct PassThrough {
 
   Task<bool> read_hello();
   bool take_name();
-  bool judge();
+  Task<bool> judge();
   Task<Result<UpstreamPtr>> dial(const policy::Authority& authority, std::uint16_t port);
   Task<void> relay_sni_only();
   Task<void> relay_unseen(const policy::Authority& authority, std::uint16_t port, HelloGate* gate);
@@ -89,23 +90,35 @@ bool PassThrough::take_name() {
   return true;
 }
 
-bool PassThrough::judge() {
+/// False: it goes nowhere, and is recorded.
+Task<bool> PassThrough::judge() {
   using Progress = transforms::Pipeline::Progress;
   transforms::Exchange& exchange = state->exchange;
   exchange.client_tls = true;
   exchange.remote_address = session.client().remote_address();
+  begin_supplies(session.site(), *snapshot, exchange);
   transforms::BodyNeed need;
-  const Progress progress = snapshot->pipeline->run_request(exchange, need);
-  if (progress == Progress::done) return true;
+  Progress progress = snapshot->pipeline->run_request(exchange, need);
+  while (progress == Progress::wait) {
+    const bool came = co_await await_supply(session.site(), *snapshot, exchange,
+                                            session.client().pause(), &watch);
+    if (!came) {
+      record(Action::client_cancel, 200, {});
+      co_return false;
+    }
+    progress = snapshot->pipeline->run_request(exchange, need);
+  }
+  if (progress == Progress::done) co_return true;
   if (progress == Progress::failed) {
     record(Action::error, 502, exchange.error);
-    return false;
+    co_return false;
   }
+  const int status = exchange.answer ? exchange.answer->status : 403;
   const Level level = exchange.quiet_refusal ? Level::debug : Level::info;
   session.site().log().write(level, "sni passthrough short-circuited by transform",
-                             {{"sni", server_name}, {"status", std::int64_t{403}}});
-  record(Action::reject, 403, {});
-  return false;
+                             {{"sni", server_name}, {"status", std::int64_t{status}}});
+  record(progress == Progress::answered ? Action::stub : Action::reject, status, {});
+  co_return false;
 }
 
 void PassThrough::record(Action action, int status, std::string_view error) {
@@ -223,7 +236,8 @@ Task<void> pass_through(ClientSession& session) {
     pass.record(Action::error, 400, "client hello missing sni");
     co_return;
   }
-  if (!pass.judge()) co_return;
+  const bool passes = co_await pass.judge();
+  if (!passes) co_return;
   co_await pass.relay_sni_only();
 }
 
@@ -241,7 +255,8 @@ Task<bool> pass_through_by_name(ClientSession& session) {
   const bool hello = co_await pass.read_hello();
   if (!hello || !pass.take_name()) co_return false;
   if (!pass.snapshot->pass_through.matches(pass.state->exchange.authority, kPort)) co_return false;
-  if (pass.judge()) {
+  const bool passes = co_await pass.judge();
+  if (passes) {
     // The state's own authority is what the exchange keeps for the record.
     const policy::Authority authority = pass.state->exchange.authority;
     co_await pass.relay_unseen(authority, kPort, nullptr);

@@ -131,10 +131,11 @@ Task<bool> open_target(ClientSession& session, const SocksRequest& request) {
   if (!authority || request.port == 0) authority = policy::Authority{};
   authority->port = request.port;
   RequestStatePtr state = session.site().take_request_state();
-  TunnelVerdict verdict = check_tunnel(session, state->exchange, *authority, target);
+  const TunnelVerdict verdict = co_await check_tunnel(session, state->exchange, *authority, target);
   state.reset();
   // A host that is no host is judged as the empty one. Nothing is dialled for the tunnel itself:
   // each request inside names its own host and is judged again.
+  if (verdict.gone) co_return false;
   if (!verdict.allowed) {
     const std::string reply = socks_reply(kNotAllowed);
     const bool sent = co_await session.client().send(reply);

@@ -41,7 +41,7 @@ void NetworkLookup::start(EventLoop& loop, LookupPlan plan, Done done) {
   auto told = std::make_shared<Done>(std::move(done));
   // Where memory runs out the lookup ends at once: nothing else would wake those who wait before
   // the time of a try is over.
-  proxy::start(run(loop, std::move(plan), told), [told](std::exception_ptr) {
+  iron::start(run(loop, std::move(plan), told), [told](std::exception_ptr) {
     if (*told) (*told)(LookupOutcome::failure("out of memory"));
   });
 }

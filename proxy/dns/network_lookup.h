@@ -6,11 +6,11 @@
 #include <string>
 #include <string_view>
 
+#include "policy/task.h"
 #include "proxy/dns/lookup_outcome.h"
 #include "proxy/dns/lookup_steps.h"
 #include "proxy/dns/question_socket.h"
 #include "proxy/wait/event_loop.h"
-#include "proxy/wait/task.h"
 
 namespace iron::proxy::dns {
 

@@ -64,8 +64,12 @@ Decider::Next Decider::judge() {
   switch (snapshot_.pipeline->run_request(exchange(), need_)) {
     case Progress::need_body:
       return Next::load_body;
+    case Progress::wait:
+      return Next::await_supply;
+    case Progress::answered:
+      return end(OwnEnding::of_answer(*exchange().answer));
     case Progress::rejected:
-      return end(OwnEnding::of_denial(exchange().rejected_by));
+      return end(OwnEnding::of_denial(exchange().rejected_by, exchange().answer));
     case Progress::failed:
       return fail(iron::fail(exchange().error));
     case Progress::done:

@@ -26,9 +26,10 @@ class Decider {
       : snapshot_(snapshot), state_(state), client_(client), framing_(framing), host_(host) {}
 
   enum class Next {
-    load_body,  ///< body_loaded() is next, when what body_need() tells is loaded
-    answer,     ///< as ending() says
-    forward,    ///< an upgrade too: the exchange says which it is
+    load_body,     ///< body_loaded() is next, when what body_need() tells is loaded
+    await_supply,  ///< supply_came() is next, when the exchange has what it awaits
+    answer,        ///< as ending() says
+    forward,       ///< an upgrade too: the exchange says which it is
   };
   /// Reads the head.
   Next begin();
@@ -36,6 +37,7 @@ class Decider {
   /// What RequestBody::load() made of it. Where the client broke off, `body.failed` of the exchange
   /// is set, and transforms say so in the record before that ends the request.
   Next body_loaded(const Result<void>& loaded);
+  Next supply_came() { return judge(); }
   /// Ends with that failure.
   Next fail(const Error& error);
 

@@ -7,6 +7,7 @@
 
 #include "proxy/exchange/loaded_body.h"
 #include "proxy/exchange/site.h"
+#include "proxy/exchange/supply_desk.h"
 #include "proxy/exchange/websocket.h"
 #include "proxy/http/connection_login.h"
 #include "proxy/http/header_rules.h"
@@ -41,16 +42,27 @@ ExchangeRun::ExchangeRun(Site& site,
 
 Task<void> ExchangeRun::run() {
   using Next = Decider::Next;
+  begin_supplies(site_, *snapshot_, exchange());
   Next next = decider_.begin();
   host_ = decider_.host();
   if (decider_.server_name_differs()) {
     site_.log().write(Level::warn, "SNI/Host mismatch",
                       {{"sni", client_.client().facts().sni}, {"host", host_}});
   }
-  while (next == Next::load_body) {
-    const Result<void> loaded =
-        co_await body_.load(client_, config().proxy, decider_.body_need(), exchange().body);
-    next = decider_.body_loaded(loaded);
+  while (next == Next::load_body || next == Next::await_supply) {
+    if (next == Next::load_body) {
+      const Result<void> loaded =
+          co_await body_.load(client_, config().proxy, decider_.body_need(), exchange().body);
+      next = decider_.body_loaded(loaded);
+      continue;
+    }
+    const bool came =
+        co_await await_supply(site_, *snapshot_, exchange(), client_.pause(), &client_);
+    if (!came) {
+      co_await fail(iron::fail("client gone", Fault::client_gone));
+      co_return;
+    }
+    next = decider_.supply_came();
   }
   if (next == Next::answer) {
     co_await end(std::move(decider_.ending()));

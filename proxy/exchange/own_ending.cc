@@ -30,6 +30,13 @@ OwnEnding method_not_allowed(std::string_view rejected_by, std::string_view why)
   return ending;
 }
 
+void set_answer(OwnEnding& ending, const transforms::PolicyAnswer& answer) {
+  ending.status = ending.answer.status = answer.status;
+  ending.answer.form = OwnAnswer::Form::policy;
+  ending.answer.content_type = answer.content_type;
+  ending.answer.text = answer.body;
+}
+
 OwnEnding unanswered(OwnEnding::Answered how, Action action, int status) {
   OwnEnding ending;
   ending.answered = how;
@@ -61,9 +68,18 @@ OwnEnding OwnEnding::of_refusal(std::string_view error) {
   return ending;
 }
 
-OwnEnding OwnEnding::of_denial(std::string_view rejected_by) {
+OwnEnding OwnEnding::of_denial(std::string_view rejected_by,
+                               const std::optional<transforms::PolicyAnswer>& answer) {
   OwnEnding ending;
   ending.rejected_by = rejected_by;
+  if (answer) set_answer(ending, *answer);
+  return ending;
+}
+
+OwnEnding OwnEnding::of_answer(const transforms::PolicyAnswer& answer) {
+  OwnEnding ending;
+  ending.action = Action::stub;
+  set_answer(ending, answer);
   return ending;
 }
 
@@ -107,6 +123,7 @@ OwnEnding OwnEnding::of_failure(const Error& error, bool cut) {
       ending.frees_body = true;
       break;
     case Fault::client_gone:
+    case Fault::gone:
     case Fault::header_timeout:
     case Fault::other:
       ending.answer = text_of(502, "Bad Gateway", "bad gateway\n");

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "policy/result.h"
 #include "proxy/http/answers.h"
 #include "proxy/log/record.h"
+#include "transforms/exchange.h"
 
 namespace iron::proxy {
 
@@ -32,8 +34,11 @@ struct OwnEnding {
   static OwnEnding of_head(HeadFault fault);
   /// A request that is refused before policy; `error` is the answer's body, too.
   static OwnEnding of_refusal(std::string_view error);
-  /// A request that policy refuses.
-  static OwnEnding of_denial(std::string_view rejected_by);
+  /// A request that policy refuses, with the answer of policy if it has one.
+  static OwnEnding of_denial(std::string_view rejected_by,
+                             const std::optional<transforms::PolicyAnswer>& answer = {});
+  /// A request that policy answers in the place of the origin.
+  static OwnEnding of_answer(const transforms::PolicyAnswer& answer);
   /// A TRACE whose answer would show keys (RFC 9110 section 9.3.8).
   static OwnEnding of_scrubbed_trace();
   /// The last proxy that an OPTIONS or a TRACE may pass (RFC 9110 section 7.6.2): to an OPTIONS we

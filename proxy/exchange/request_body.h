@@ -6,10 +6,10 @@
 
 #include "policy/config/config.h"
 #include "policy/result.h"
+#include "policy/task.h"
 #include "proxy/http/client_stream.h"
 #include "proxy/net/body_budget.h"
 #include "proxy/wait/buffers.h"
-#include "proxy/wait/task.h"
 #include "transforms/exchange.h"
 #include "transforms/transform.h"
 

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <set>
 #include <string>
 
@@ -21,6 +22,8 @@
 
 namespace iron::proxy {
 
+class SupplyDesk;
+
 /// What all workers share. Made by main, outlives them.
 struct Services {
   Log& log;
@@ -38,6 +41,10 @@ struct Services {
   /// to the system.
   std::atomic<std::uint64_t> released{0};
   RecordIds record_ids;
+  /// Where requests ask for what calls bring; set before any of them can.
+  SupplyDesk* supplies = nullptr;
+  /// Whether a file that a reload names can be read; null: everything can.
+  std::function<bool(const std::string& path)> may_read;
   RateLimit unused_tunnels;     ///< of `tunnel closed without a request`
   RateLimit paused_accepts{1};  ///< of `accept paused`
   /// Reasons of the warnings that are written once; used by the start, then by reloads alone.

@@ -25,9 +25,21 @@ Site::Site(Services& services,
 Site::~Site() = default;
 
 void Site::set_snapshot(std::shared_ptr<const Snapshot> snapshot) {
-  snapshot_ = std::move(snapshot);
+  const auto old = std::exchange(snapshot_, std::move(snapshot));
+  if (values_of_ == old->pipeline) {
+    values_of_.reset();
+    values_.reset();
+  }
   pool_.clear();
   lookups_.forget_answers();
+}
+
+void Site::set_values(std::shared_ptr<const transforms::Pipeline> pipeline,
+                      transforms::ValuesPtr values) {
+  // Late ones of the pipeline before must not take the place of the present one's.
+  if (values_of_ == snapshot_->pipeline && pipeline != snapshot_->pipeline) return;
+  values_of_ = std::move(pipeline);
+  values_ = std::move(values);
 }
 
 RequestStatePtr Site::take_request_state() {

@@ -40,6 +40,14 @@ class Site {
 
   const std::shared_ptr<const Snapshot>& snapshot() const { return snapshot_; }
   void set_snapshot(std::shared_ptr<const Snapshot> snapshot);
+  /// What the supplies of the pipeline have, if they have anything.
+  transforms::ValuesPtr values(const transforms::Pipeline& pipeline) const {
+    return values_of_.get() == &pipeline ? values_ : nullptr;
+  }
+  /// Those of a pipeline that is not known here yet, or no more, are not lost: a reload reaches the
+  /// workers one by one.
+  void set_values(std::shared_ptr<const transforms::Pipeline> pipeline,
+                  transforms::ValuesPtr values);
 
   SecretPages& secret_pages() { return secret_pages_; }
   /// State of one request, with warm capacities.
@@ -61,6 +69,8 @@ class Site {
   EventLoop loop_;
   Services& services_;
   std::shared_ptr<const Snapshot> snapshot_;
+  std::shared_ptr<const transforms::Pipeline> values_of_;
+  transforms::ValuesPtr values_;
   BufferPool buffers_;
   UpstreamPool pool_;
   dns::LocalLookups lookups_;

@@ -4,11 +4,11 @@
 #include <optional>
 
 #include "policy/result.h"
+#include "policy/task.h"
 #include "proxy/exchange/request_state.h"
 #include "proxy/exchange/snapshot.h"
 #include "proxy/http/client_stream.h"
 #include "proxy/http1/http1_upstream.h"
-#include "proxy/wait/task.h"
 
 namespace iron::proxy {
 

@@ -6,9 +6,9 @@
 
 #include "policy/duration.h"
 #include "policy/http_message.h"
+#include "policy/task.h"
 #include "proxy/http/client_stream.h"
 #include "proxy/http/upstream_stream.h"
-#include "proxy/wait/task.h"
 
 namespace iron::proxy {
 

@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
@@ -145,9 +146,24 @@ std::vector<FileGrant> files_to_follow(const policy::Config& config) {
   return files;
 }
 
-Hardening::Hardening(const policy::Config& config)
+Hardening::Hardening(const policy::Config& config, const std::vector<std::string>& files)
     : wanted_(config.hardening == "auto"), resolver_(config.dns.upstream_resolver) {
-  if (wanted_ && !kSanitized) grants_ = files_in_use(config);
+  if (!wanted_ || kSanitized) return;
+  grants_ = files_in_use(config);
+  for (const std::string& path : files) add_with_directory(grants_, path);
+}
+
+bool Hardening::may_read(const std::string& path) const {
+  if (!files_confined_) return true;
+  std::error_code error;
+  const auto wanted = std::filesystem::absolute(path, error).lexically_normal();
+  return std::ranges::any_of(grants_, [&](const FileGrant& grant) {
+    const auto granted = std::filesystem::absolute(grant.path, error).lexically_normal();
+    const auto [end, rest] =
+        std::mismatch(granted.begin(), granted.end(), wanted.begin(), wanted.end());
+    // A directory's path may end with a slash, which is an empty last part.
+    return end == granted.end() || (end->empty() && std::next(end) == granted.end());
+  });
 }
 
 bool Hardening::possible() { return !kSanitized; }
@@ -204,6 +220,7 @@ void Hardening::confine_files() {
   const Result<void> restricted = restrict_by_landlock(version, grants_);
   apply("landlock_files", restricted);
   if (restricted.has_error()) return;
+  files_confined_ = true;
   constexpr int kWithNetwork = 4, kWithScopes = 6;
   apply("landlock_bind", version >= kWithNetwork ? Result<void>() : fail("kernel too old"));
   apply("landlock_scopes", version >= kWithScopes ? Result<void>() : fail("kernel too old"));

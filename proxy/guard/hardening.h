@@ -15,7 +15,8 @@ class Log;
 /// lacks is left out and named in the record.
 class Hardening {
  public:
-  explicit Hardening(const policy::Config& config);
+  /// `files`: further ones that are read while serving, each with its directory.
+  explicit Hardening(const policy::Config& config, const std::vector<std::string>& files = {});
   /// False in sanitizer builds: they map shadow memory, read /proc and trace their own threads.
   static bool possible();
 
@@ -24,6 +25,8 @@ class Hardening {
   static bool needs_broker(const policy::Config& config) {
     return config.hardening == "auto" && possible() && landlock_version() > 0;
   }
+  /// Whether the process can read such a file once it is confined, as far as directories say.
+  bool may_read(const std::string& path) const;
   /// First half, for the calling thread and those made later: no capabilities, no new privileges,
   /// and no files but those that a reload, a lookup and the log need. To be called when the sockets
   /// are bound and before any thread is made: an earlier one would be a way around it.
@@ -43,7 +46,7 @@ class Hardening {
   std::string resolver_;
   std::vector<FileGrant> grants_;
   bool local_sockets_ = false;
-  bool no_new_privileges_ = false;
+  bool no_new_privileges_ = false, files_confined_ = false;
   std::vector<std::string> applied_, unavailable_;
 };
 

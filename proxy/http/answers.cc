@@ -2,11 +2,19 @@
 
 #include <ctime>
 
+#include "policy/http_status.h"
+
 namespace iron::proxy {
 namespace {
 
 void append_reason(std::string& out, std::string_view reason) {
   if (!reason.empty()) out.append("X-Iron-Proxy-Reason: ").append(reason).append("\r\n");
+}
+
+void append_typed(std::string& out, int status, std::string_view content_type, std::size_t size) {
+  out.append(std::to_string(status)).append(" ").append(status_reason(status));
+  out.append("\r\nContent-Length: ").append(std::to_string(size));
+  out.append("\r\nContent-Type: ").append(content_type).append("\r\n");
 }
 
 void append_connection(std::string& out, const AnswerContext& context) {
@@ -101,6 +109,8 @@ std::string write_own_answer(const OwnAnswer& answer, AnswerContext context) {
   switch (answer.form) {
     case OwnAnswer::Form::text:
       return text_answer(answer.status, answer.reason, answer.text, context);
+    case OwnAnswer::Form::policy:
+      return policy_answer(answer.status, answer.content_type, answer.text, context);
     case OwnAnswer::Form::options:
       return options_answer(context);
     case OwnAnswer::Form::closing:
@@ -111,6 +121,30 @@ std::string write_own_answer(const OwnAnswer& answer, AnswerContext context) {
       break;
   }
   return forbidden_answer(context);
+}
+
+std::string policy_answer(int status,
+                          std::string_view content_type,
+                          std::string_view body,
+                          const AnswerContext& context) {
+  std::string out = context.minor_version == 1 ? "HTTP/1.1 " : "HTTP/1.0 ";
+  append_typed(out, status, content_type, body.size());
+  out.append("Date: ").append(http_date()).append("\r\n");
+  append_connection(out, context);
+  append_reason(out, context.denial_reason);
+  out.append("\r\n");
+  if (!context.head_method) out.append(body);
+  return out;
+}
+
+std::string connect_answer(int status,
+                           std::string_view content_type,
+                           std::string_view body,
+                           std::string_view denial_reason) {
+  std::string out = "HTTP/1.1 ";
+  append_typed(out, status, content_type, body.size());
+  append_reason(out, denial_reason);
+  return out.append("\r\n").append(body);
 }
 
 std::string connect_forbidden(bool transform_failed, std::string_view denial_reason) {

@@ -36,12 +36,14 @@ struct OwnAnswer {
     text,        ///< text_answer(): `reason` and `text`
     denial,      ///< forbidden_answer()
     options,     ///< options_answer()
+    policy,      ///< policy_answer(): `content_type` and `text`
     closing,     ///< closing_answer(): `text` is status and reason in one
     head_fault,  ///< head_refusal() of `fault`
   } form = Form::denial;
   int status = 403;
   std::string_view reason{};  ///< lives for good
   std::string text{};
+  std::string_view content_type{};  ///< lives for good
   HeadFault fault = HeadFault::none;
   std::string_view denial_reason{};  ///< lives as long as the exchange; empty: is not told
 
@@ -66,6 +68,16 @@ inline constexpr std::string_view kConnectEstablished =
     "HTTP/1.1 200 Connection Established\r\n\r\n";
 inline constexpr std::string_view kMethodNotAllowed = "HTTP/1.1 405 Method Not Allowed\r\n\r\n";
 inline constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+/// An answer that a transform made.
+std::string policy_answer(int status,
+                          std::string_view content_type,
+                          std::string_view body,
+                          const AnswerContext& context);
+/// The same to a CONNECT.
+std::string connect_answer(int status,
+                           std::string_view content_type,
+                           std::string_view body,
+                           std::string_view denial_reason);
 std::string connect_forbidden(bool transform_failed, std::string_view denial_reason);
 
 /// IMF-fixdate of now (RFC 9110 section 5.6.7), cached for the second per thread.

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "policy/http_message.h"
+#include "policy/task.h"
 #include "proxy/http/answers.h"
 #include "proxy/http/body_sink.h"
 #include "proxy/http/body_source.h"
@@ -11,7 +12,6 @@
 #include "proxy/net/client.h"
 #include "proxy/wait/abandonment.h"
 #include "proxy/wait/event_loop.h"
-#include "proxy/wait/task.h"
 
 namespace iron::proxy {
 

@@ -158,6 +158,7 @@ void render(const Record& record, std::string& line) {
     out.put(record.tunnel);
   }
   if (!record.rejected_by.empty()) append_text(out, ",\"rejected_by\":", record.rejected_by);
+  if (!record.stubbed_by.empty()) append_text(out, ",\"stubbed_by\":", record.stubbed_by);
   if (!record.error.empty()) append_text(out, ",\"error\":", record.error);
   if (record.exchange != nullptr) append_exchange(out, *record.exchange);
   out.put("}\n");

@@ -31,6 +31,7 @@ struct Record {
   std::uint64_t id = 0;
   std::string_view tunnel;       ///< rendered `"tunnel":{…}` of render_tunnel(), or empty
   std::string_view rejected_by;  ///< empty: key absent
+  std::string_view stubbed_by;   ///< empty: key absent
   std::string_view error;        ///< empty: key absent
   /// Traces and capture; null for refusals before policy.
   const transforms::Exchange* exchange = nullptr;

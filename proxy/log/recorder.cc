@@ -14,6 +14,7 @@ Record make(const Ending& ending, const transforms::Exchange& exchange) {
   record.id = ending.id;
   record.mode = exchange.mode;
   if (ending.action == Action::reject) record.rejected_by = exchange.rejected_by;
+  if (ending.action == Action::stub) record.stubbed_by = exchange.stubbed_by;
   record.exchange = &exchange;
   return record;
 }

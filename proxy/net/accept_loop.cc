@@ -28,7 +28,7 @@ AcceptLoop::AcceptLoop(EventLoop& loop,
 }
 
 void AcceptLoop::start() {
-  proxy::start(run(), [&host = host_](std::exception_ptr failure) { host.failed(failure); });
+  iron::start(run(), [&host = host_](std::exception_ptr failure) { host.failed(failure); });
 }
 
 void AcceptLoop::stop() {

@@ -4,9 +4,9 @@
 #include <exception>
 #include <functional>
 
+#include "policy/task.h"
 #include "proxy/net/bound_socket.h"
 #include "proxy/wait/socket_address.h"
-#include "proxy/wait/task.h"
 #include "proxy/wait/watch.h"
 
 namespace iron::proxy {

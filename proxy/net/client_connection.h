@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "policy/duration.h"
+#include "policy/task.h"
 #include "proxy/log/recorder.h"
 #include "proxy/net/body_budget.h"
 #include "proxy/net/client.h"
@@ -12,7 +13,6 @@
 #include "proxy/net/connection.h"
 #include "proxy/net/peer.h"
 #include "proxy/wait/buffers.h"
-#include "proxy/wait/task.h"
 
 namespace iron::proxy {
 

@@ -6,8 +6,8 @@
 #include <memory>
 #include <mutex>
 
+#include "policy/task.h"
 #include "proxy/wait/pause.h"
-#include "proxy/wait/task.h"
 
 namespace iron::proxy {
 

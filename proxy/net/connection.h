@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "proxy/wait/task.h"
+#include "policy/task.h"
 #include "proxy/wait/watch.h"
 #include "tls/stream.h"
 

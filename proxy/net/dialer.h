@@ -4,13 +4,13 @@
 
 #include "policy/match/deny_list.h"
 #include "policy/result.h"
+#include "policy/task.h"
 #include "proxy/dns/local_lookups.h"
 #include "proxy/net/own_addresses.h"
 #include "proxy/net/upstream_pool.h"
 #include "proxy/net/upstream_tls.h"
 #include "proxy/wait/abandonment.h"
 #include "proxy/wait/later.h"
-#include "proxy/wait/task.h"
 
 namespace iron::proxy {
 

@@ -16,6 +16,7 @@ std::shared_ptr<const transforms::Pipeline> build_pipeline(
     std::vector<policy::ConfigWarning>& warnings) {
   transforms::Services used;
   used.environment = &services.environment;
+  used.may_read = services.may_read;
   used.secret_failed = [&log = services.log](const std::string& secret, const std::string& error,
                                              std::int64_t retry_in) {
     log.write(Level::warn, "failed to fetch secret, caching error",

@@ -20,6 +20,13 @@ Server::Server(Services& services, std::shared_ptr<const Snapshot> snapshot, int
   for (int i = 0; i < workers; ++i) {
     workers_.push_back(std::make_unique<Worker>(services, snapshot, workers));
   }
+  calls_ = std::make_unique<CallDesk>(services, [this](auto pipeline, auto values) {
+    for (auto& worker : workers_) {
+      worker->post(
+          [&worker = *worker, pipeline, values] { worker.site().set_values(pipeline, values); });
+    }
+  });
+  services.supplies = calls_.get();
   reloader_ = std::make_unique<Reloader>(
       services, std::move(snapshot),
       [this](const std::shared_ptr<const Snapshot>& next) { publish(next); });
@@ -31,6 +38,7 @@ void Server::publish(const std::shared_ptr<const Snapshot>& snapshot) {
   for (auto& worker : workers_) {
     worker->post([&worker = *worker, snapshot] { worker.site().set_snapshot(snapshot); });
   }
+  calls_->forget_others(snapshot->pipeline);
 }
 
 void Server::listen() {
@@ -101,6 +109,7 @@ bool Server::finish() {
   }
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  calls_->stop();
   return ended;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "proxy/admin/web_server.h"
+#include "proxy/calls/call_desk.h"
 #include "proxy/client/acceptor.h"
 #include "proxy/exchange/services.h"
 #include "proxy/exchange/snapshot.h"
@@ -53,6 +54,7 @@ class Server {
   std::vector<std::unique_ptr<WebServer>> admins_;
   std::vector<std::thread> threads_;
   std::unique_ptr<Reloader> reloader_;
+  std::unique_ptr<CallDesk> calls_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::size_t idle_workers_ = 0;

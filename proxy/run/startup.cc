@@ -146,7 +146,8 @@ void Startup::make_services() {
 /// No thread exists before this, for it would keep what the process gives up here. All that is
 /// loaded afterwards shows at the start that a reload can load it too.
 void Startup::confine_files() {
-  hardening_.emplace(config_);
+  hardening_.emplace(config_, snapshot_->pipeline->files());
+  services_->may_read = [this](const std::string& path) { return hardening_->may_read(path); };
   hardening_->confine_files();
   log_->start();
   resolver_->start();

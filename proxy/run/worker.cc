@@ -1,6 +1,6 @@
 #include "proxy/run/worker.h"
 
-#include "proxy/wait/task.h"
+#include "policy/task.h"
 
 namespace iron::proxy {
 

@@ -4,9 +4,9 @@
 #include <optional>
 #include <utility>
 
+#include "policy/task.h"
 #include "proxy/wait/event_loop.h"
 #include "proxy/wait/pause.h"
-#include "proxy/wait/task.h"
 
 namespace iron::proxy {
 

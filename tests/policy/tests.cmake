@@ -22,6 +22,7 @@ set(policy_tests
     listen_address_test.cc
     vector_registers_test.cc
     hex_test.cc
+    task_test.cc
     utf8_test.cc
     yaml_reader_test.cc
 )

@@ -114,6 +114,8 @@ class Asked {
         const transforms::BodyNeed& need = decider_->body_need();
         return need.whole ? "load whole" : "load " + std::to_string(need.prefix);
       }
+      case Next::await_supply:
+        return "await supply " + std::to_string(exchange().awaited->slot());
       case Next::answer:
         return ending();
       case Next::forward:

@@ -252,7 +252,7 @@ TEST_F(Http1AnswerTest, AClientThatTakesLittleGetsAllOfItInOrder) {
     while (answer.write(moved) == Step::blocked) {
       ASSERT_LT(++blocked, 1000);
       EXPECT_TRUE(answer.has_pending());
-      proxy::start(sleep(), [](std::exception_ptr) { FAIL(); });
+      iron::start(sleep(), [](std::exception_ptr) { FAIL(); });
       settle();
       EXPECT_EQ(woken_, blocked - 1);
       came += peer_->received();

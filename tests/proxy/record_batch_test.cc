@@ -22,7 +22,7 @@
 #include <thread>
 #include <vector>
 
-#include "proxy/wait/task.h"
+#include "policy/task.h"
 
 namespace iron::proxy {
 namespace {

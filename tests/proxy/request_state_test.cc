@@ -85,8 +85,9 @@ void compare(Differences& out, const transforms::Exchange& one, const transforms
                path_reduced, path_kept_reduced, raw_path, raw_query, has_query, remote_address,
                field_rewrites, field_rewrite_count, query_rewrites, rewrites_of_pairs, path_parts,
                body, response_body, capture, request_traces, request_trace_count, response_traces,
-               response_trace_count, rejected_by, quiet_refusal, denial_reason, error,
-               next_transform, response, scratch] = one;
+               response_trace_count, rejected_by, stubbed_by, quiet_refusal, denial_reason, error,
+               next_transform, response, scratch, values, now_ns, supplied, awaited, step_began,
+               answer, own] = one;
   // Their counts say how much of them means anything; nothing of the scratch does.
   (void)field_rewrites, (void)request_traces, (void)response_traces, (void)scratch;
   out.field("mode", mode, other.mode);
@@ -118,6 +119,14 @@ void compare(Differences& out, const transforms::Exchange& one, const transforms
   out.field("error", error, other.error);
   out.field("next_transform", next_transform, other.next_transform);
   out.field("response", response, other.response);
+  out.view("stubbed_by", stubbed_by, other.stubbed_by);
+  out.field("values", values, other.values);
+  out.field("now_ns", now_ns, other.now_ns);
+  out.field("supplied", supplied.size(), other.supplied.size());
+  out.field("awaited", awaited, other.awaited);
+  out.field("step_began", step_began.has_value(), other.step_began.has_value());
+  out.field("answer", answer.has_value(), other.answer.has_value());
+  out.field("own", own.size(), other.own.size());
 }
 
 template <class T>
@@ -151,13 +160,13 @@ void fill(transforms::BodyView& body) {
   parts.emplace_back();
 }
 
-void fill(transforms::Exchange& filled, const Response& answer) {
+void fill(transforms::Exchange& filled, const Response& received) {
   auto& [mode, tunnel_check, client_tls, upgrade, request, authority, path, path_kept, path_reduced,
          path_kept_reduced, raw_path, raw_query, has_query, remote_address, field_rewrites,
          field_rewrite_count, query_rewrites, rewrites_of_pairs, path_parts, body, response_body,
          capture, request_traces, request_trace_count, response_traces, response_trace_count,
-         rejected_by, quiet_refusal, denial_reason, error, next_transform, response, scratch] =
-      filled;
+         rejected_by, stubbed_by, quiet_refusal, denial_reason, error, next_transform, response,
+         scratch, values, now_ns, supplied, awaited, step_began, answer, own] = filled;
   mode = transforms::Mode::passthrough;
   tunnel_check = client_tls = upgrade = has_query = quiet_refusal = true;
   request.method = request.target = kPoison;
@@ -168,7 +177,14 @@ void fill(transforms::Exchange& filled, const Response& answer) {
   authority.literal = policy::IpAddress::v4({1, 2, 3, 4});
   path = denial_reason = error = kPoison;
   path_kept = path_reduced = path_kept_reduced = kPoison;
-  raw_path = raw_query = remote_address = rejected_by = kPoison;
+  raw_path = raw_query = remote_address = rejected_by = stubbed_by = kPoison;
+  values = std::make_shared<const transforms::Values>();
+  now_ns = 1;
+  supplied.emplace_back(nullptr, nullptr);
+  awaited = reinterpret_cast<const transforms::Supply*>(&filled);
+  step_began.emplace();
+  answer.emplace();
+  own.emplace_back();
   filled.rewrite_of(request.headers.all().front());
   filled.rewrite_of_pair(3);
   path_parts.emplace_back();
@@ -178,7 +194,7 @@ void fill(transforms::Exchange& filled, const Response& answer) {
   filled.new_request_trace();
   filled.new_response_trace();
   next_transform = 1;
-  response = &answer;
+  response = &received;
   scratch.text = kPoison;
   EXPECT_EQ(field_rewrites.size() + request_traces.size() + response_traces.size(), 3U);
   EXPECT_EQ(field_rewrite_count + request_trace_count + response_trace_count, 3U);

@@ -82,7 +82,6 @@ set(proxy_tests
   silence_test.cc
   socket_address_test.cc
   sockets_test.cc
-  task_test.cc
   transfer_body_test.cc
   transfer_test.cc
   transfer_turn_test.cc
@@ -140,6 +139,7 @@ set(session_tests
   session_websocket_test.cc
   site_test.cc
   socks5_test.cc
+  supply_desk_test.cc
   tunnel_test.cc
   websocket_peers.cc
 )

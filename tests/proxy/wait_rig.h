@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "policy/task.h"
 #include "proxy/wait/event_loop.h"
-#include "proxy/wait/task.h"
 #include "tests/proxy/manual_clock.h"
 
 namespace iron::proxy {

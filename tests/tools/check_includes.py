@@ -22,6 +22,7 @@ _NET = _LOG | {"net", "dns"}
 _HTTP = _NET | {"http"}
 _HTTP1 = _HTTP | {"http1"}
 _EXCHANGE = _HTTP1 | {"exchange"}
+_CALLS = _EXCHANGE | {"calls"}
 _CLIENT = _EXCHANGE | {"client"}
 _ADMIN = _EXCHANGE | {"admin"}
 WINGS = {
@@ -38,6 +39,7 @@ WINGS = {
         "formatter": {"", "formatter"},
         "scrub": {"", "scrub"},
         "sources": {"", "sources"},
+        "auth": {"", "sources", "auth"},
         "secrets": {"", "formatter", "sources", "secrets"},
     },
     "proxy": {
@@ -49,9 +51,10 @@ WINGS = {
         "http1": _HTTP1,
         "net": _NET,
         "exchange": _EXCHANGE,
+        "calls": _CALLS,
         "client": _CLIENT,
         "admin": _ADMIN,
-        "run": _CLIENT | _ADMIN | _GUARD | {"run"},
+        "run": _CALLS | _CLIENT | _ADMIN | _GUARD | {"run"},
         "": {"run"},
     },
 }

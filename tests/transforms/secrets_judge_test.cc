@@ -295,17 +295,20 @@ TEST(SecretSource, FailureIsCachedForAMinute) {
   std::vector<policy::ConfigWarning> warnings;
   Risks risks;
   const auto node = policy::parse_yaml("{type: env, var: LATE}");
-  const SecretSource source(node.get(), "source", {nullptr, {}, {}, services, warnings, risks});
+  Needs needs;
+  const SecretSource source(node.get(), "source",
+                            {nullptr, {}, {}, services, warnings, risks, needs});
   constexpr std::int64_t kMinute = 60'000'000'000;
-  EXPECT_EQ(source.fetch(5), nullptr);
+  EXPECT_EQ(source.look_now(5)->value, nullptr);
   EXPECT_EQ(failures, 1);
   setenv("LATE", "value", 1);
-  EXPECT_EQ(source.fetch(kMinute + 4), nullptr);
+  EXPECT_EQ(source.look_now(kMinute + 4)->value, nullptr);
   EXPECT_EQ(failures, 1);
-  const Secret* found = source.fetch(kMinute + 5);
-  ASSERT_NE(found, nullptr);
-  EXPECT_TRUE(found->equals("value"));
-  EXPECT_EQ(source.value(), found);
+  const Supplied* found = source.look_now(kMinute + 5);
+  ASSERT_NE(found->value, nullptr);
+  EXPECT_TRUE(found->value->equals("value"));
+  Exchange exchange;
+  EXPECT_EQ(source.look(exchange), found);
   EXPECT_EQ(failures, 1);
 }
 

@@ -1,5 +1,7 @@
 set(transforms_tests
     rig.cc
+    fake_outside.cc
+    source_test.cc
     scrub_test.cc
     config_errors_test.cc
     formatter_test.cc

@@ -20,6 +20,7 @@ set(wire_tests
   test_websocket
   test_scrub
   test_field_secrets
+  test_file_source
   test_management
   test_shutdown
   test_limits

@@ -158,8 +158,11 @@ std::unique_ptr<const SecretEntry> build_entry(const RawEntry& raw,
   }
   entry->scrub = scrub_of(raw.scrub_responses);
   entry->require_tls = raw.require_tls;
-  entry->source =
-      std::make_unique<const SecretSource>(raw.source.get(), raw.path + ".source", context);
+  auto make_forms = [entry = entry.get()](SecretPtr value) {
+    return std::make_shared<const SecretForms>(std::move(value), entry->formatter.get());
+  };
+  entry->source = std::make_unique<SecretSource>(raw.source.get(), raw.path + ".source", context,
+                                                 std::move(make_forms));
   policy::append_json_string(entry->quoted_name, entry->name());
   try {
     entry->rules = raw.rules->build({});
@@ -201,8 +204,9 @@ void note_rules(const RawEntry& raw, const SecretEntry& entry, Risks& risks) {
 }
 
 void note_value(const RawEntry& raw, const SecretEntry& entry, const BuildContext& context) {
-  if (context.services.environment == nullptr) return;
-  const Secret* value = context.services.environment->find(entry.name());
+  const std::string& variable = entry.source->variable();
+  if (context.services.environment == nullptr || variable.empty()) return;
+  const Secret* value = context.services.environment->find(variable);
   const std::string key = raw.path + ".source.var";
   if (value == nullptr) {
     context.risks.add("the variable is unset or empty", key);
@@ -253,48 +257,6 @@ void note_contained_tokens(const std::vector<RawEntry>& raws,
 }
 
 }  // namespace
-
-SecretEntry::Injected SecretEntry::injected(const Secret& value) const {
-  if (!formatter) return {&value, nullptr};
-  std::call_once(formatted_once_, [&] {
-    auto result = formatter->run(value);
-    if (result) {
-      formatted_.emplace(std::move(*result));
-    } else {
-      format_error_ = result.error().text;
-    }
-  });
-  if (formatted_) return {&*formatted_, nullptr};
-  return {nullptr, &format_error_};
-}
-
-const Secret& SecretEntry::in_body(const Secret& value, BodyCoding coding) const {
-  const auto coded = [&](std::once_flag& once, std::optional<Secret>& kept, std::size_t most,
-                         char* (*put_coded)(char*, std::string_view)) -> const Secret& {
-    std::call_once(once, [&] {
-      Secret text = Secret::sized(most * value.size());
-      char* out = text.writable().data();
-      text.shrink(static_cast<std::size_t>(put_coded(out, value.reveal()) - out));
-      if (!text.equals(value.reveal())) kept.emplace(Secret::copy_of(text.reveal()));
-    });
-    return kept ? *kept : value;
-  };
-  if (coding == BodyCoding::form) return coded(form_once_, form_encoded_, 3, put_form_encoded);
-  if (coding == BodyCoding::json) return coded(json_once_, json_escaped_, 6, put_json_escaped);
-  return value;
-}
-
-const ScrubForms& SecretEntry::scrub_forms(const Secret& value) const {
-  std::call_once(scrub_once_, [&] {
-    const Secret* sent = injects() ? injected(value).value : nullptr;
-    if (sent != nullptr) {
-      scrub_forms_.emplace(value, *sent);
-    } else {
-      scrub_forms_.emplace(value);
-    }
-  });
-  return *scrub_forms_;
-}
 
 std::vector<std::unique_ptr<const SecretEntry>> read_secret_entries(const BuildContext& context,
                                                                     TokenSearch& tokens) {

@@ -2,18 +2,16 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "policy/match/rules.h"
-#include "transforms/body_coding.h"
 #include "transforms/formatter/formatter.h"
 #include "transforms/header_name.h"
-#include "transforms/scrub_forms.h"
+#include "transforms/secrets/secret_forms.h"
 #include "transforms/secrets/token_search.h"
 #include "transforms/sources/secret_source.h"
+#include "transforms/transform.h"
 
 namespace iron::transforms {
 
@@ -26,15 +24,9 @@ enum class Require : std::uint8_t {
 
 /// One entry of `secrets`: whose key, for which requests, and where it goes.
 struct SecretEntry {
-  /// A formatted value, or why there is none.
-  struct Injected {
-    const Secret* value = nullptr;
-    const std::string* error = nullptr;
-  };
-
   std::string quoted_name;      ///< JSON string of the secret's name
   std::string quoted_location;  ///< `inject`: JSON string of the place
-  std::unique_ptr<const SecretSource> source;
+  std::unique_ptr<SecretSource> source;
   std::vector<policy::Rule> rules;
   Require require = Require::never;
   bool require_tls = false;
@@ -52,22 +44,6 @@ struct SecretEntry {
 
   bool injects() const { return token.empty(); }
   const std::string& name() const { return source->name(); }
-  /// What is put in for `value`, which is always the source's one value. Thread safe.
-  Injected injected(const Secret& value) const;
-  /// What is put into a body of that coding for `value`, the source's one value: the value itself
-  /// where it holds nothing special. Thread safe.
-  const Secret& in_body(const Secret& value, BodyCoding coding) const;
-  /// How answers may show `value`, the source's one value. Thread safe.
-  const ScrubForms& scrub_forms(const Secret& value) const;
-
- private:
-  mutable std::once_flag formatted_once_;
-  mutable std::optional<Secret> formatted_;
-  mutable std::string format_error_;
-  mutable std::once_flag form_once_, json_once_;
-  mutable std::optional<Secret> form_encoded_, json_escaped_;
-  mutable std::once_flag scrub_once_;
-  mutable std::optional<ScrubForms> scrub_forms_;
 };
 
 /// Reads the list of entries. Throws ConfigError with the texts of docs/secrets.md, "Errors at

@@ -278,7 +278,7 @@ void SecretSearch::write_body_hits() {
   const bool merge = !parts.empty();
   for (const Scratch::Hit& hit : scratch_.hits) {
     const Secret& value = *scratch_.active[hit.active].value;
-    const Secret* coded = &entry(hit.active).in_body(value, coding);
+    const Secret* coded = &scratch_.active[hit.active].forms->in_body(coding);
     const bool stays =
         coding == BodyCoding::json && coded != &value && !strings.hold(hit.begin, hit.length);
     parts.push_back({hit.begin, hit.length, stays ? &value : coded});

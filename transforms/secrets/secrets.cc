@@ -46,9 +46,7 @@ Secrets::Secrets(const BuildContext& context) : entries_(read_secret_entries(con
 }
 
 void Secrets::keys(std::vector<const Secret*>& out) const {
-  for (const auto& entry : entries_) {
-    if (const Secret* value = entry->source->peek()) out.push_back(value);
-  }
+  for (const auto& entry : entries_) entry->source->keys(out);
 }
 
 /// Fills scratch.active with the entries whose rules match, in order, up to one that ends the
@@ -118,19 +116,22 @@ bool Secrets::must_have_token(const SecretEntry& entry, Exchange& exchange) cons
 Secrets::End Secrets::activate(Exchange& exchange, std::uint32_t id, Plan& plan) const {
   const SecretEntry& entry = *entries_[id];
   if (lacks_tls(exchange, entry)) return End::needs_tls;
-  const Secret* value = entry.source->value();
-  if (value == nullptr) {
+  const Supplied* supplied = entry.source->look(exchange);
+  if (supplied == nullptr) return End::waits;
+  if (supplied->value == nullptr) {
     if (must_have_token(entry, exchange)) return End::unavailable;
     exchange.scratch.unavailable.push_back(id);
     return End::none;
   }
+  const SecretForms& forms = *supplied->forms;
+  const Secret* value = &forms.value();
   if (entry.injects()) {
-    const SecretEntry::Injected injected = entry.injected(*value);
+    const SecretForms::Injected injected = forms.injected();
     plan.error = injected.error;
     if (injected.value == nullptr) return End::not_formatted;
     value = injected.value;
   }
-  exchange.scratch.active.push_back({id, value, 0, false});
+  exchange.scratch.active.push_back({id, value, &forms, 0, false});
   return End::none;
 }
 
@@ -162,7 +163,7 @@ std::uint32_t Secrets::first_not_alone(Exchange& exchange) const {
 BodyNeed Secrets::body_need(Exchange& exchange) const {
   const BodyView& body = exchange.body;
   if (!any_body_ || !body.present || body.complete || body.failed) return {};
-  plan(exchange);
+  if (plan(exchange).end == End::waits) return {};  // on_request() says so
   const auto& active = exchange.scratch.active;
   const auto first = std::find_if(active.begin(), active.end(),
                                   [&](const auto& at) { return entries_[at.entry]->match_body; });
@@ -176,6 +177,7 @@ BodyNeed Secrets::body_need(Exchange& exchange) const {
 
 Verdict Secrets::on_request(Exchange& exchange, Trace& trace) const {
   const Plan planned = plan(exchange);
+  if (planned.end == End::waits) return Verdict::wait;
   if (exchange.scratch.active.empty() && exchange.scratch.unavailable.empty() &&
       planned.end == End::none) {
     return Verdict::pass;
@@ -341,9 +343,10 @@ void Secrets::scrub_entries(Exchange& exchange, std::vector<ScrubEntry>& out) co
     last = id;
     const SecretEntry& entry = *entries_[id];
     if (entry.scrub == ScrubResponses::off) continue;
-    const Secret* value = entry.source->value();
-    if (value == nullptr) continue;
-    out.push_back({value, entry.token, entry.name(), entry.scrub, &entry.scrub_forms(*value)});
+    const Supplied* supplied = entry.source->peek(exchange);
+    if (supplied == nullptr) continue;
+    const SecretForms& forms = *supplied->forms;
+    out.push_back({&forms.value(), entry.token, entry.name(), entry.scrub, &forms.scrub_forms()});
   }
 }
 

@@ -29,7 +29,7 @@ class Secrets : public Transform {
 
  private:
   /// Why no entry after the active ones counts.
-  enum class End { none, unavailable, not_admitted, not_alone, needs_tls, not_formatted };
+  enum class End { none, waits, unavailable, not_admitted, not_alone, needs_tls, not_formatted };
   struct Plan {
     End end = End::none;
     std::uint32_t entry = 0;             ///< that ended it

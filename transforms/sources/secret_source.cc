@@ -1,7 +1,10 @@
 #include "transforms/sources/secret_source.h"
 
+#include <algorithm>
 #include <chrono>
+#include <utility>
 
+#include "policy/duration.h"
 #include "policy/quote.h"
 #include "transforms/sources/json_member.h"
 
@@ -13,49 +16,146 @@ using policy::ConfigError;
 using policy::YamlErrors;
 
 constexpr std::int64_t kFailureNs = 60'000'000'000;
+constexpr std::int64_t kForEver = INT64_MAX;
 /// The name of the transform's own type in error texts.
 constexpr const char* kGoType = "secrets.sourceConfig";
 
-/// One text of the block, with an error text of its own.
-std::string read_text(const policy::YamlNode* node, const char* key, const char* what) {
+/// Reads one key of the block, with an error text of its own.
+template <class Read>
+void read_one(const policy::YamlNode* node, const std::string& what, Read read) {
   YamlErrors errors;
-  std::string value;
   BlockReader block(node, kGoType, {}, {&errors, policy::UnknownKeys::are_warnings, nullptr, {}});
-  block.text(key, value);
+  read(block);
   block.finish();
-  if (!errors.empty()) throw ConfigError(std::string("parsing ") + what + ": " + errors.text());
+  if (!errors.empty()) throw ConfigError("parsing " + what + ": " + errors.text());
+}
+
+std::string read_text(const policy::YamlNode* node, const char* key, const std::string& what) {
+  std::string value;
+  read_one(node, what, [&](BlockReader& block) { block.text(key, value); });
   return value;
 }
 
-void warn_unknown_keys(const policy::YamlNode* node,
-                       const std::string& path,
-                       const BuildContext& context) {
+using Factory = std::unique_ptr<SourceKind> (*)(const SourceBlock&);
+struct SourceType {
+  std::string_view name;
+  Factory make;  ///< null: known, but not part of this build
+  std::vector<const char*> keys;
+};
+
+const std::vector<SourceType>& source_types() {
+  static const std::vector<SourceType> types = {
+      {"file", make_file_source, {"path"}},
+      {"aws_sm", nullptr, {}},
+      {"aws_ssm", nullptr, {}},
+      {"1password", nullptr, {}},
+      {"1password_connect", nullptr, {}},
+      {"vault_kv", nullptr, {}},
+      {"gcp_sm", nullptr, {}},
+  };
+  return types;
+}
+
+void warn_unknown_keys(const SourceBlock& source, const std::vector<const char*>& known) {
   YamlErrors ignored;
-  BlockReader block(node, kGoType, path, context.reader(ignored));
-  for (const char* key : {"type", "var", "json_key"}) block.any(key);
+  BlockReader block(source.node, kGoType, source.path, source.context.reader(ignored));
+  for (const char* key : {"type", "json_key"}) block.any(key);
+  for (const char* key : known) block.any(key);
   block.finish();
 }
 
+std::int64_t later(std::int64_t now_ns, std::int64_t by) {
+  return by > kForEver - now_ns ? kForEver : now_ns + by;
+}
+
+/// A value that something longer-lived owns.
+SecretPtr borrowed(const Secret& secret) { return {std::shared_ptr<void>(), &secret}; }
+
 }  // namespace
+
+std::string SourceBlock::text(const char* key) const {
+  return read_text(node, key, type + " source config");
+}
+
+std::string SourceBlock::required(const char* key) const {
+  std::string value = text(key);
+  if (value.empty()) throw ConfigError(type + " source requires \"" + key + "\" field");
+  return value;
+}
+
+bool SourceBlock::boolean(const char* key, bool otherwise) const {
+  read_one(node, type + " source config",
+           [&](BlockReader& block) { block.boolean(key, otherwise); });
+  return otherwise;
+}
+
+std::int64_t SourceBlock::integer(const char* key) const {
+  std::int64_t value = 0;
+  read_one(node, type + " source config",
+           [&](BlockReader& block) { block.integer(key, value, "int"); });
+  return value;
+}
 
 SecretSource::SecretSource(const policy::YamlNode* node,
                            const std::string& path,
-                           const BuildContext& context)
-    : environment_(context.services.environment), failed_(context.services.secret_failed) {
-  const std::string type = read_text(node, "type", "source type");
-  if (type.empty()) throw ConfigError("source.type is required");
-  for (const char* known : {"aws_sm", "aws_ssm", "1password", "1password_connect"}) {
-    if (type == known) {
-      throw ConfigError("source type " + policy::quoted(type) + " is not supported by this build");
-    }
+                           const BuildContext& context,
+                           MakeForms make_forms)
+    : make_forms_(std::move(make_forms)),
+      environment_(context.services.environment),
+      failed_(context.services.secret_failed) {
+  const SourceBlock block{node, path, context, read_text(node, "type", "source type")};
+  if (block.type.empty()) throw ConfigError("source.type is required");
+  if (block.type == "env") {
+    name_ = variable_ = block.required("var");
+    missing_.error = "env var " + policy::quoted(variable_) + " is not set or empty";
+    json_key_ = read_text(node, "json_key", "json_key");
+    warn_unknown_keys(block, {"var"});
+    if (environment_ != nullptr) context.services.environment->take(variable_);
+    return;
   }
-  if (type != "env") throw ConfigError("unsupported source type " + policy::quoted(type));
-
-  variable_ = read_text(node, "var", "env source config");
-  if (variable_.empty()) throw ConfigError(R"(env source requires "var" field)");
+  if (block.type == "control_plane") {
+    name_ = block.type;
+    written_ = Secret::copy_of(block.required("value"));
+    json_key_ = read_text(node, "json_key", "json_key");
+    warn_unknown_keys(block, {"value"});
+    context.warnings.push_back(
+        {"secret value is written in the configuration", {{"secret", name_}}});
+    return;
+  }
+  const auto& types = source_types();
+  const auto found = std::ranges::find(types, block.type, &SourceType::name);
+  if (found == types.end()) {
+    throw ConfigError("unsupported source type " + policy::quoted(block.type));
+  }
+  if (found->make == nullptr) {
+    throw ConfigError("source type " + policy::quoted(block.type) +
+                      " is not supported by this build");
+  }
+  kind_ = found->make(block);
+  name_ = kind_->name();
+  read_times(block);
   json_key_ = read_text(node, "json_key", "json_key");
-  warn_unknown_keys(node, path, context);
-  if (environment_ != nullptr) context.services.environment->take(variable_);
+  std::vector<const char*> known = found->keys;
+  known.insert(known.end(), {"ttl", "failure_ttl"});
+  warn_unknown_keys(block, known);
+  context.needs.supplies.push_back(this);
+}
+
+/// `ttl` and `failure_ttl`: 0 is the default of both, less means that nothing is kept.
+void SecretSource::read_times(const SourceBlock& block) {
+  const auto read = [&](const char* key, std::int64_t otherwise) {
+    const std::string text = read_text(block.node, key, block.type + " source config");
+    if (text.empty()) return otherwise;
+    try {
+      const std::int64_t value = policy::parse_duration(text).count();
+      return value == 0 ? otherwise : value;
+    } catch (const ConfigError& error) {
+      throw ConfigError(std::string("parsing ") + key + " " + policy::quoted(text) + ": " +
+                        error.text());
+    }
+  };
+  ttl_ns_ = read("ttl", 0);
+  failure_ttl_ns_ = read("failure_ttl", kFailureNs);
 }
 
 std::int64_t SecretSource::monotonic_ns() {
@@ -64,39 +164,116 @@ std::int64_t SecretSource::monotonic_ns() {
       .count();
 }
 
-const Secret* SecretSource::fetch(std::int64_t now_ns) const {
+const Supplied* SecretSource::look_now(std::int64_t now_ns) const {
+  if (!written_.empty()) return make_ready(written_);
   std::int64_t retry_at = retry_at_ns_.load(std::memory_order_relaxed);
-  if (now_ns < retry_at) return nullptr;
+  if (now_ns < retry_at) return &missing_;
   const Secret* whole = environment_ == nullptr ? nullptr : environment_->find(variable_);
-  if (whole == nullptr) {
-    // One of several threads that arrive together reports the failure.
-    if (retry_at_ns_.compare_exchange_strong(retry_at, now_ns + kFailureNs) && failed_) {
-      failed_(variable_, "env var " + policy::quoted(variable_) + " is not set or empty",
-              kFailureNs);
-    }
-    return nullptr;
+  if (whole != nullptr) return make_ready(*whole);
+  // One of several threads that arrive together reports the failure.
+  if (retry_at_ns_.compare_exchange_strong(retry_at, now_ns + kFailureNs) && failed_) {
+    failed_(variable_, missing_.error, kFailureNs);
   }
-  const Secret* value = part_of(*whole);
-  ready_.store(value, std::memory_order_release);
-  return value;
+  return &missing_;
 }
 
-const Secret* SecretSource::peek() const {
-  const Secret* whole = environment_ == nullptr ? nullptr : environment_->find(variable_);
-  return whole == nullptr ? nullptr : part_of(*whole);
-}
-
-const Secret* SecretSource::part_of(const Secret& whole) const {
-  return json_key_.empty() ? &whole : extract(whole);
-}
-
-const Secret* SecretSource::extract(const Secret& whole) const {
-  std::call_once(extracted_once_, [&] {
-    if (auto member = json_string_member(whole, json_key_)) {
-      extracted_ = std::make_unique<const Secret>(std::move(*member));
-    }
+/// A value that is there once is there for good.
+const Supplied* SecretSource::make_ready(const Secret& whole) const {
+  std::call_once(made_once_, [&] {
+    Kept kept;
+    kept.whole = borrowed(whole);
+    set_part(kept);
+    auto made = std::make_unique<Supplied>();
+    made->value = kept.part;
+    made->error = kept.part_error;
+    made->until_ns = kForEver;
+    if (made->value != nullptr && make_forms_) made->forms = make_forms_(made->value);
+    made_ = std::move(made);
   });
-  return extracted_.get();
+  ready_.store(made_.get(), std::memory_order_release);
+  return made_.get();
+}
+
+const Supplied* SecretSource::peek(const Exchange& exchange) const {
+  const Supplied* found = nullptr;
+  if (!immediate()) {
+    found = exchange.known(*this);
+  } else if (!written_.empty()) {
+    found = make_ready(written_);
+  } else if (environment_ != nullptr) {
+    const Secret* whole = environment_->find(variable_);
+    if (whole != nullptr) found = make_ready(*whole);
+  }
+  return found != nullptr && found->value != nullptr ? found : nullptr;
+}
+
+void SecretSource::keys(std::vector<const Secret*>& out) const {
+  if (!immediate()) return;
+  const bool there = environment_ != nullptr && !variable_.empty();
+  const Secret* whole = there ? environment_->find(variable_) : nullptr;
+  if (!written_.empty()) whole = &written_;
+  const Supplied* part = whole == nullptr ? nullptr : make_ready(*whole);
+  if (part != nullptr && part->value != nullptr) out.push_back(part->value.get());
+}
+
+void SecretSource::set_part(Kept& kept) const {
+  kept.part.reset();
+  kept.part_error.clear();
+  if (json_key_.empty()) {
+    kept.part = kept.whole;
+  } else if (auto member = json_string_member(*kept.whole, json_key_)) {
+    kept.part = std::make_shared<const Secret>(std::move(*member));
+  } else {
+    kept.part_error = "extracting json_key " + policy::quoted(json_key_) + " from secret " +
+                      policy::quoted(name_) + ": no such text member in a JSON object";
+  }
+}
+
+Task<Supplied> SecretSource::fetch(Outside& outside) {
+  const std::int64_t now = outside.monotonic_ns();
+  if (immediate()) co_return *look_now(now);
+  if (kept_.expires_ns > now) co_return supplied();
+  Result<Secret> got = co_await kind_->get(outside);
+  keep(std::move(got), outside.monotonic_ns(), outside);
+  co_return supplied();
+}
+
+/// docs/secrets.md, "Sources": how long a value and a failure are kept.
+void SecretSource::keep(Result<Secret> got, std::int64_t now_ns, Outside& outside) {
+  if (got.has_error()) return keep_failure(got.error().text, now_ns, outside);
+  const bool same = kept_.whole != nullptr && kept_.whole->equals(got->reveal());
+  if (!same) {
+    kept_.whole = std::make_shared<const Secret>(std::move(*got));
+    set_part(kept_);
+    kept_.forms = kept_.part != nullptr && make_forms_ ? make_forms_(kept_.part) : nullptr;
+  }
+  kept_.error.clear();
+  kept_.expires_ns = ttl_ns_ == 0 ? kForEver : ttl_ns_ < 0 ? INT64_MIN : later(now_ns, ttl_ns_);
+}
+
+void SecretSource::keep_failure(const std::string& error, std::int64_t now_ns, Outside& outside) {
+  if (kept_.whole != nullptr && !kind_->revoked(now_ns)) {
+    outside.note(Outside::Gravity::warn, "failed to refresh secret, serving stale value",
+                 {{"secret", name_}, {"error", error}});
+    const std::int64_t again = std::min(ttl_ns_ / 2, kind_->patience_ns());
+    kept_.expires_ns = again <= 0 ? INT64_MIN : later(now_ns, again);
+    return;
+  }
+  kept_ = {};
+  kept_.error = error;
+  kept_.expires_ns = failure_ttl_ns_ < 0 ? INT64_MIN : later(now_ns, failure_ttl_ns_);
+  outside.note(Outside::Gravity::warn, "failed to fetch secret, caching error",
+               {{"secret", name_}, {"error", error}, {"retry_in", failure_ttl_ns_}});
+}
+
+Supplied SecretSource::supplied() const {
+  Supplied out;
+  out.until_ns = kept_.expires_ns;
+  out.error = kept_.whole == nullptr ? kept_.error : kept_.part_error;
+  out.value = kept_.part;
+  out.forms = kept_.forms;
+  if (kept_.whole != nullptr) out.keys.push_back(kept_.whole);
+  return out;
 }
 
 }  // namespace iron::transforms

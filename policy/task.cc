@@ -1,8 +1,8 @@
-#include "proxy/wait/task.h"
+#include "policy/task.h"
 
 #include <array>
 
-namespace iron::proxy::detail {
+namespace iron::detail {
 
 namespace {
 
@@ -52,4 +52,4 @@ void release_frame(void* frame, std::size_t size) noexcept {
   list.first = new (frame) FreeFrame{list.first};
 }
 
-}  // namespace iron::proxy::detail
+}  // namespace iron::detail

@@ -1,4 +1,4 @@
-#include "proxy/wait/task.h"
+#include "policy/task.h"
 
 #include <gtest/gtest.h>
 #include <malloc.h>
@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-namespace iron::proxy {
+namespace iron {
 namespace {
 
 using Trail = std::vector<std::string>;
@@ -288,4 +288,4 @@ TEST(Frames, HaveTheRoomOfTheirClass) {
 }
 
 }  // namespace
-}  // namespace iron::proxy
+}  // namespace iron

@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-namespace iron::proxy {
+namespace iron {
 
 /// A lazily started coroutine that is awaited by exactly one other coroutine and lives on one
 /// worker. Instead of boost::asio::awaitable: a session here waits for several things at once
@@ -138,4 +138,4 @@ detail::Detached start(Task<void> task, OnError on_error) {
   }
 }
 
-}  // namespace iron::proxy
+}  // namespace iron

@@ -1,0 +1,207 @@
+#include "proxy/calls/call_client.h"
+
+#include <utility>
+
+#include "proxy/calls/answer_text.h"
+#include "proxy/calls/own_body.h"
+#include "proxy/exchange/body_mover.h"
+#include "proxy/http1/http1_upstream.h"
+#include "proxy/net/own_addresses.h"
+
+namespace iron::proxy {
+namespace {
+
+using transforms::CallAnswer;
+using transforms::CallRequest;
+
+constexpr int kMostRedirects = 10;
+
+/// Asked by what waits on behalf of a call.
+struct CallOver final : Abandonment {
+  explicit CallOver(const std::function<bool()>& over_in) : over(over_in) {}
+  bool abandoned() override { return over(); }
+  const std::function<bool()>& over;
+};
+
+Error too_late() { return fail("context deadline exceeded", Fault::client_gone); }
+
+bool is_redirect(int status) {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+/// The request of a call as the writers of heads take it.
+void fill(transforms::Exchange& out, const CallRequest& request, const policy::Url& url) {
+  out.request.method = request.method;
+  out.raw_path = url.path;
+  out.raw_query = url.query;
+  out.has_query = url.has_query;
+  for (const CallRequest::Field& field : request.fields) {
+    out.request.headers.add(field.name, field.text);
+    if (field.secret == nullptr) continue;
+    transforms::FieldRewrite& rewrite = out.rewrite_of(out.request.headers.all().back());
+    rewrite.kind = transforms::FieldRewrite::Kind::whole;
+    rewrite.parts.push_back({0, field.text.size(), field.secret.get()});
+  }
+}
+
+}  // namespace
+
+/// One request on its way to one URL.
+struct CallClient::Hop {
+  const CallRequest& request;
+  policy::Url url;
+};
+
+Task<Result<CallAnswer>> CallClient::send(const CallRequest& request, Terms& terms) {
+  CallRequest changed;  // what a redirect made of it
+  const CallRequest* current = &request;
+  Result<policy::Url> url = policy::Url::parse(request.url);
+  for (int hops = 0;; ++hops) {
+    if (url.has_error()) co_return url.error();
+    const Hop hop{*current, *url};
+    Result<CallAnswer> answer = co_await send_once(hop, terms);
+    const bool follows = request.redirects != CallRequest::Redirects::refused;
+    if (answer.has_error() || !follows || !is_redirect(answer->status)) {
+      co_return std::move(answer);
+    }
+    const bool once = request.redirects == CallRequest::Redirects::followed_once;
+    if (once && hops > 0) co_return std::move(answer);
+    if (hops == kMostRedirects) co_return fail("stopped after 10 redirects");
+    Result<policy::Url> next = url->resolve(answer->field("Location"));
+    if (next.has_value() && url->https && !next->https) {
+      co_return fail("redirect from https to http refused");
+    }
+    url = std::move(next);
+    if (once || answer->status >= 307) continue;
+    changed.method = current->method == "HEAD" ? "HEAD" : "GET";
+    changed.fields = current->fields;
+    std::erase_if(changed.fields, [](const CallRequest::Field& field) {
+      return iequals(field.name, "Content-Length") || iequals(field.name, "Content-Type");
+    });
+    changed.most = request.most;
+    changed.trust = request.trust;
+    changed.parent = request.parent;
+    current = &changed;
+  }
+}
+
+Task<Result<UpstreamPtr>> CallClient::connect(const Hop& hop,
+                                              Terms& terms,
+                                              UpstreamTarget& target) {
+  std::string key, address;
+  UpstreamPool::make_key(target, key);
+  // What cannot be sent twice gets a connection of its own: one that idled may be gone.
+  const bool repeatable = hop.request.method == "GET" && hop.request.trust.usual();
+  if (repeatable) {
+    if (UpstreamPtr idle = pool_.take(key, true)) co_return std::move(idle);
+  }
+  CallOver over(terms.over);
+  const DialRequest request{nothing_denied_, target, key, over, address};
+  Result<UpstreamPtr> dialled = co_await dialer_.dial(terms.pause, request);
+  co_return std::move(dialled);
+}
+
+Task<Result<CallAnswer>> CallClient::send_once(const Hop& hop, Terms& terms) {
+  UpstreamTarget target{hop.url.https, hop.url.host, hop.url.literal, hop.url.port};
+  while (true) {
+    Result<UpstreamPtr> connection = co_await connect(hop, terms, target);
+    if (connection.has_error()) {
+      if (connection.error().fault == Fault::client_gone) co_return too_late();
+      co_return connection.error();
+    }
+    Http1Upstream upstream(std::move(*connection), nullptr, pages_, buffers_, FaultText::fixed);
+    CallAnswer answer;
+    const Result<void> done = co_await exchange(hop, terms, upstream, answer);
+    terms.pause.clear_deadline();
+    if (done.has_error()) {
+      const bool died_idling =
+          upstream.reused() && !upstream.answered() && done.error().fault == Fault::other;
+      if (died_idling) continue;
+      co_return done.error();
+    }
+    if (UpstreamPtr kept = upstream.take_reusable()) {
+      if (hop.request.trust.usual()) pool_.put(std::move(kept));
+    }
+    co_return std::move(answer);
+  }
+}
+
+/// Sends the request and reads its answer whole.
+Task<Result<void>> CallClient::exchange(const Hop& hop,
+                                        Terms& terms,
+                                        Http1Upstream& upstream,
+                                        CallAnswer& answer) {
+  transforms::Exchange composed;
+  fill(composed, hop.request, hop.url);
+  OutgoingHead head{composed, hop.url.authority, BodyFraming::Kind::none, std::nullopt, true};
+  const std::string_view bytes = hop.request.body ? hop.request.body->reveal() : std::string_view();
+  if (hop.request.body) head.length = bytes.size();
+  OwnBody body(bytes);
+  BodyMover up(body, upstream.begin(head, terms.pause), nullptr, loop_);
+  Response response;
+  const Result<void> begun = co_await reach_head(terms, upstream, up, response);
+  up.stop();
+  if (begun.has_error()) co_return begun.error();
+  const ResponseChecks checks = upstream.check(response, hop.request.method);
+  if (!checks.error.empty()) co_return fail(checks.error);
+  if (response.status == 101) co_return fail("unexpected 101 Switching Protocols");
+  answer.status = response.status;
+  answer.reason = response.reason;
+  for (const Field& field : response.headers.all()) {
+    answer.fields.emplace_back(field.name, field.value);
+  }
+  BodySource& source = upstream.answer(response, checks.framing);
+  AnswerText text(answer.field("Content-Encoding"), hop.request.most);
+  const Result<void> read = co_await read_body(terms, source, text);
+  if (read.has_error()) co_return read.error();
+  answer.cut = text.cut();
+  answer.body = text.take();
+  co_return Result<void>();
+}
+
+/// An answer may come although the request was not taken whole.
+Task<Result<void>> CallClient::reach_head(Terms& terms,
+                                          Http1Upstream& upstream,
+                                          BodyMover& up,
+                                          Response& response) {
+  std::size_t moved = 0;
+  bool sending = true;
+  while (true) {
+    if (terms.over()) co_return too_late();
+    const auto sent = sending ? up.advance(moved) : BodyMover::Step::complete;
+    sending = sent != BodyMover::Step::complete && sent != BodyMover::Step::failed;
+    const auto step = upstream.read_head(response, moved);
+    if (step == UpstreamStream::Step::final) co_return Result<void>();
+    if (step == UpstreamStream::Step::failed) co_return upstream.error();
+    if (step == UpstreamStream::Step::interim) upstream.pass_interim();
+    const bool goes_on =
+        sent == BodyMover::Step::moved || sent == BodyMover::Step::last_bytes_ready;
+    if (step == UpstreamStream::Step::blocked && !goes_on) co_await terms.pause;
+  }
+}
+
+Task<Result<void>> CallClient::read_body(Terms& terms, BodySource& source, AnswerText& text) {
+  while (true) {
+    std::string_view piece;
+    switch (source.read(piece)) {
+      case BodySource::Step::ended:
+        co_return text.end();
+      case BodySource::Step::lost:
+        co_return fail("unexpected EOF");
+      case BodySource::Step::broken:
+        co_return fail(std::string(source.problem()));
+      case BodySource::Step::blocked:
+        co_await terms.pause;
+        if (terms.over()) co_return too_late();
+        break;
+      case BodySource::Step::bytes: {
+        const Result<bool> more = text.add(piece);
+        source.consume(piece.size());
+        if (more.has_error()) co_return more.error();
+        if (!*more) co_return Result<void>();
+      }
+    }
+  }
+}
+
+}  // namespace iron::proxy

@@ -1,0 +1,154 @@
+#include "proxy/calls/fetch_run.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "policy/errno_text.h"
+
+namespace iron::proxy {
+namespace {
+
+constexpr auto kLookAtPipe = std::chrono::milliseconds(50);
+
+/// A descriptor that is closed at the end.
+class OpenFile {
+ public:
+  /// A pipe without a writer must not keep the thread.
+  explicit OpenFile(const std::string& path)
+      : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {}
+  ~OpenFile() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  OpenFile(const OpenFile&) = delete;
+  int get() const { return descriptor_; }
+  bool is_pipe() const {
+    struct stat info{};
+    return ::fstat(descriptor_, &info) == 0 && S_ISFIFO(info.st_mode);
+  }
+
+ private:
+  const int descriptor_;
+};
+
+Error file_error(const char* what, const std::string& path, int code) {
+  const bool gone = code == ENOENT || code == ENOTDIR;
+  return fail(std::string(what) + " " + path + ": " + policy::errno_text(code),
+              gone ? Fault::gone : Fault::other);
+}
+
+}  // namespace
+
+FetchRun::FetchRun(EventLoop& loop, CallClient& client, const SecretEnvironment& environment)
+    : loop_(loop),
+      client_(client),
+      environment_(environment),
+      deadline_(loop.now() + kLimit),
+      pause_(loop),
+      alarm_(loop, [this] { pause_.wake(); }) {
+  alarm_.set(deadline_);
+}
+
+Task<Result<transforms::CallAnswer>> FetchRun::call(const transforms::CallRequest& request) {
+  const SteadyTime until = std::min(deadline_, later(loop_.now(), request.limit));
+  alarm_.set(until);
+  CallClient::Terms terms{pause_, [this, until] { return loop_.now() >= until || loop_.cut(); }};
+  Result<transforms::CallAnswer> answer = co_await client_.send(request, terms);
+  alarm_.set(deadline_);
+  co_return std::move(answer);
+}
+
+Task<Result<Secret>> FetchRun::read_file(const std::string& path, std::size_t most) {
+  const OpenFile file(path);
+  if (file.get() < 0) co_return file_error("open", path, errno);
+  const bool pipe = file.is_pipe();
+  Secret content = Secret::sized(most + 1);
+  std::size_t used = 0;
+  while (used <= most) {
+    const ssize_t got = ::read(file.get(), content.writable().data() + used, content.size() - used);
+    if (got > 0) {
+      used += static_cast<std::size_t>(got);
+      continue;
+    }
+    const int code = got < 0 ? errno : 0;
+    if (code == EINTR) continue;
+    // Of a pipe nobody may have opened the other end yet.
+    const bool waits = pipe && (code == EAGAIN || (code == 0 && used == 0));
+    if (!waits && code != 0) co_return file_error("read", path, code);
+    if (!waits) break;
+    const bool time_left = co_await sleep(kLookAtPipe);
+    if (!time_left) co_return fail("i/o timeout");
+  }
+  if (used > most) co_return fail("file too large", Fault::body_too_large);
+  Secret exact = Secret::copy_of({content.reveal().data(), used});
+  co_return std::move(exact);
+}
+
+Task<Result<Secret>> FetchRun::run(const transforms::ProgramRun& program) {
+  co_return fail("running " + program.program + " is not supported by this build");
+}
+
+Task<bool> FetchRun::sleep(std::chrono::nanoseconds duration) {
+  const SteadyTime until = later(loop_.now(), duration);
+  alarm_.set(std::min(until, deadline_));
+  while (loop_.now() < until) {
+    if (over()) co_return false;
+    co_await pause_;
+  }
+  alarm_.set(deadline_);
+  co_return true;
+}
+
+std::int64_t FetchRun::monotonic_ns() const {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(loop_.now().time_since_epoch())
+      .count();
+}
+
+std::chrono::system_clock::time_point FetchRun::now() const {
+  return std::chrono::system_clock::now();
+}
+
+std::optional<std::string> FetchRun::variable(const char* name) const {
+  const char* text = ::getenv(name);
+  if (text == nullptr || *text == '\0') return std::nullopt;
+  return std::string(text);
+}
+
+transforms::SecretPtr FetchRun::secret_variable(const std::string& name) const {
+  const Secret* found = environment_.find(name);
+  if (found == nullptr) return nullptr;
+  return {std::shared_ptr<void>(), found};
+}
+
+void FetchRun::note(Gravity gravity,
+                    std::string_view message,
+                    std::initializer_list<Note> attributes) {
+  Line line{gravity, std::string(message), {}};
+  for (const Note& note : attributes) {
+    line.values.push_back(
+        {std::string(note.key), std::string(note.text), note.number, note.is_number});
+  }
+  lines_.push_back(std::move(line));
+}
+
+void FetchRun::write_notes(Log& log) {
+  for (const Line& line : lines_) {
+    std::vector<Attribute> attributes;
+    for (const Line::Value& value : line.values) {
+      if (value.is_number) {
+        attributes.push_back({value.key, value.number});
+      } else {
+        attributes.push_back({value.key, std::string_view(value.text)});
+      }
+    }
+    log.write(line.gravity == Gravity::error ? Level::error : Level::warn, line.message,
+              std::span<const Attribute>(attributes));
+  }
+  lines_.clear();
+}
+
+}  // namespace iron::proxy

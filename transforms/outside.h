@@ -1,0 +1,118 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "policy/result.h"
+#include "policy/task.h"
+#include "transforms/supply.h"
+
+namespace iron::transforms {
+
+/// Whom an own call trusts, and how it shows itself, where that is not the usual: the system's
+/// trust store, no certificate.
+struct CallTrust {
+  SecretPtr anchors;           ///< PEM; null: the system's
+  bool anchors_add = false;    ///< beside the system's, not in their place
+  bool verifies = true;        ///< false: whoever answers is believed
+  std::string server_name;     ///< empty: the host of the URL
+  SecretPtr certificate, key;  ///< PEM; null: none
+  bool usual() const {
+    return anchors == nullptr && verifies && server_name.empty() && certificate == nullptr;
+  }
+};
+
+/// A request of the program's own. Answers that say `Content-Encoding: gzip` are decoded.
+struct CallRequest {
+  struct Field {
+    std::string name;
+    std::string text;  ///< its value, unless `secret` is there
+    SecretPtr secret;
+  };
+  enum class Redirects {
+    refused,        ///< a redirect is an answer like any other
+    followed,       ///< up to ten, as browsers do: 301, 302 and 303 make a GET of it
+    followed_once,  ///< one, with method, fields and body
+  };
+  std::string method = "GET";
+  std::string url;
+  /// In this order; `Host` is written in front of them, and `Content-Length` where it stands in the
+  /// list, or at the end of a request with a body.
+  std::vector<Field> fields;
+  SecretPtr body;  ///< null: none
+  std::chrono::nanoseconds limit = std::chrono::seconds(30);
+  std::size_t most = 1 << 20;  ///< bytes of the answer's body; what comes behind is not read
+  Redirects redirects = Redirects::refused;
+  CallTrust trust;
+  /// URL of the parent proxy; nothing: as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say.
+  std::optional<std::string> parent;
+};
+
+struct CallAnswer {
+  int status = 0;
+  std::string reason;  ///< of the status line
+  std::vector<std::pair<std::string, std::string>> fields;
+  Secret body;
+  bool cut = false;  ///< the body was longer than `most`
+
+  /// Value of the first field of that name, compared without case; empty if there is none.
+  std::string_view field(std::string_view name) const;
+  /// `404 Not Found`, with the usual words for a status whose line has none.
+  std::string status_text() const;
+};
+
+/// A program that is run, fixed by the configuration of the start.
+struct ProgramRun {
+  std::string program;
+  std::vector<std::string> arguments;
+  std::string variable;  ///< name of the variable that `secret` is given in; empty: none
+  SecretPtr secret;
+};
+
+/// What a fetch may do. Each has its own, on the thread of calls, with the limit of the whole:
+/// beyond it everything fails with `context deadline exceeded`.
+class Outside {
+ public:
+  virtual ~Outside() = default;
+
+  /// Sends one request. Errors tell what failed as `dial tcp 127.0.0.1:1: connect: connection
+  /// refused`, without the URL.
+  virtual Task<Result<CallAnswer>> call(const CallRequest& request) = 0;
+  /// The whole file. Errors as `open /p: no such file or directory`, `read /p: is a directory`,
+  /// `i/o timeout`; Fault::body_too_large beyond `most`.
+  virtual Task<Result<Secret>> read_file(const std::string& path, std::size_t most) = 0;
+  /// What the program wrote. Fails with the last line of its error output.
+  virtual Task<Result<Secret>> run(const ProgramRun& program) = 0;
+  /// False: the time of the whole was over before.
+  virtual Task<bool> sleep(std::chrono::nanoseconds duration) = 0;
+
+  virtual std::int64_t monotonic_ns() const = 0;
+  virtual std::chrono::system_clock::time_point now() const = 0;
+  /// A variable that is no key; nothing if it is unset or empty.
+  virtual std::optional<std::string> variable(const char* name) const = 0;
+  /// One that is a key, taken out of the environment when the pipeline was built.
+  virtual SecretPtr secret_variable(const std::string& name) const = 0;
+
+  struct Note {
+    std::string_view key, text;
+    std::int64_t number = 0;
+    bool is_number = false;
+    Note(std::string_view key_in, std::string_view text_in) : key(key_in), text(text_in) {}
+    Note(std::string_view key_in, std::int64_t number_in)
+        : key(key_in), number(number_in), is_number(true) {}
+  };
+  enum class Gravity { warn, error };
+  /// A line of the log, written behind the fetch, when its net knows the keys of it.
+  virtual void note(Gravity gravity,
+                    std::string_view message,
+                    std::initializer_list<Note> attributes) = 0;
+};
+
+}  // namespace iron::transforms

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "transforms/outside.h"
+#include "transforms/registry.h"
+
+namespace iron::transforms {
+
+/// Where the values of one type of source come from. What it keeps is touched on the thread of
+/// calls alone.
+class SourceKind {
+ public:
+  virtual ~SourceKind() = default;
+  /// How records name the secret.
+  virtual std::string name() const = 0;
+  /// One attempt. An empty value is an error here. The text is all that is told of a failure.
+  virtual Task<Result<Secret>> get(Outside& outside) = 0;
+  /// Asked behind a failed attempt: the secret was taken back, and what it was must not be used.
+  virtual bool revoked(std::int64_t now_ns) const {
+    static_cast<void>(now_ns);
+    return false;
+  }
+  /// How soon to look again behind a failed attempt, while an older value is used.
+  virtual std::int64_t patience_ns() const { return INT64_MAX; }
+};
+
+/// The `source` block of an entry, as the factories read it.
+struct SourceBlock {
+  const policy::YamlNode* node;
+  std::string path;
+  const BuildContext& context;
+  std::string type;
+
+  /// One text of it. Throws ConfigError `parsing TYPE source config: …`.
+  std::string text(const char* key) const;
+  /// The same for a text that must be there: `TYPE source requires "KEY" field`.
+  std::string required(const char* key) const;
+  bool boolean(const char* key, bool otherwise) const;
+  std::int64_t integer(const char* key) const;  ///< 0 if absent
+};
+
+/// Each throws ConfigError without the entry's prefix (docs/secrets.md, "Sources").
+std::unique_ptr<SourceKind> make_file_source(const SourceBlock& block);
+
+}  // namespace iron::transforms
