@@ -12,6 +12,7 @@ set(transforms_tests
     secrets_replace_test.cc
     small_transforms_test.cc
     steady_path_test.cc
+    sigv4_test.cc
     text_parts_test.cc
 )
 if(IRON_SANITIZE STREQUAL "thread")
