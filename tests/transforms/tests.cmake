@@ -4,7 +4,10 @@ set(transforms_tests
     source_test.cc
     scrub_test.cc
     config_errors_test.cc
+    form_test.cc
     formatter_test.cc
+    json_member_test.cc
+    jwt_test.cc
     key_net_test.cc
     path_readings_test.cc
     secrets_inject_test.cc
@@ -14,6 +17,7 @@ set(transforms_tests
     steady_path_test.cc
     sigv4_test.cc
     text_parts_test.cc
+    token_answer_test.cc
 )
 if(IRON_SANITIZE STREQUAL "thread")
   list(REMOVE_ITEM transforms_tests steady_path_test.cc)  # counts in operators of its own, which that sanitizer has too

@@ -83,21 +83,40 @@ bool stands_for(std::string_view raw, std::string_view text) {
   return same && matched == text.size();
 }
 
-/// Validates one JSON text (RFC 8259) and notes where the wanted member of the outermost object
-/// stands.
+/// Validates one JSON text (RFC 8259) and tells what stands directly inside of its outermost object
+/// or array.
 class Scanner {
  public:
-  Scanner(std::string_view text, std::string_view key) : text_(text), key_(key) {}
+  explicit Scanner(std::string_view text) : text_(text) {}
 
-  /// The raw string of the last member with that key; nothing on any fault.
-  std::optional<std::string_view> find() {
+  /// The whole text as one value; nothing on any fault. `member(raw_key, part)` is called for each
+  /// member, `element(part)` for each element of the outermost value.
+  template <class Member, class Element>
+  std::optional<JsonPart> read(Member member, Element element) {
     skip_blanks();
-    if (!object(0)) return std::nullopt;
+    const std::size_t from = at_;
+    bool good = false;
+    JsonPart whole;
+    if (peek() == '{') {
+      whole.kind = JsonPart::Kind::object;
+      good = object(0, member);
+    } else if (peek() == '[') {
+      whole.kind = JsonPart::Kind::array;
+      good = array(0, element);
+    } else if (const auto part = value(0)) {
+      whole = *part;
+      good = true;
+    }
+    if (whole.kind == JsonPart::Kind::object || whole.kind == JsonPart::Kind::array)
+      whole.raw = text_.substr(from, at_ - from);
     skip_blanks();
-    return at_ == text_.size() ? found_ : std::nullopt;
+    if (!good || at_ != text_.size()) return std::nullopt;
+    return whole;
   }
 
  private:
+  using Kind = JsonPart::Kind;
+
   bool take(char c) {
     if (peek() != c || at_ == text_.size()) return false;
     ++at_;
@@ -113,7 +132,8 @@ class Scanner {
     return at_ > from;
   }
 
-  bool object(int depth) {
+  template <class Member>
+  bool object(int depth, Member member) {
     if (depth > kMaxDepth || !take('{')) return false;
     skip_blanks();
     if (take('}')) return true;
@@ -123,44 +143,55 @@ class Scanner {
       skip_blanks();
       if (!key || !take(':')) return false;
       skip_blanks();
-      const auto text = peek() == '"' ? string() : std::nullopt;
-      if (!text && !value(depth)) return false;
-      if (depth == 0 && stands_for(*key, key_)) found_ = text;
+      const auto part = value(depth);
+      if (!part) return false;
+      member(*key, *part);
       skip_blanks();
       if (take('}')) return true;
       if (!take(',')) return false;
     }
   }
 
-  bool array(int depth) {
+  template <class Element>
+  bool array(int depth, Element element) {
     if (depth > kMaxDepth || !take('[')) return false;
     skip_blanks();
     if (take(']')) return true;
     while (true) {
       skip_blanks();
-      if (!value(depth)) return false;
+      const auto part = value(depth);
+      if (!part) return false;
+      element(*part);
       skip_blanks();
       if (take(']')) return true;
       if (!take(',')) return false;
     }
   }
 
-  bool value(int depth) {
+  std::optional<JsonPart> value(int depth) {
+    const std::size_t from = at_;
+    const auto part = [&](bool good, Kind kind) -> std::optional<JsonPart> {
+      if (!good) return std::nullopt;
+      return JsonPart{kind, text_.substr(from, at_ - from)};
+    };
     switch (peek()) {
       case '{':
-        return object(depth + 1);
+        return part(object(depth + 1, [](std::string_view, const JsonPart&) {}), Kind::object);
       case '[':
-        return array(depth + 1);
-      case '"':
-        return string().has_value();
+        return part(array(depth + 1, [](const JsonPart&) {}), Kind::array);
+      case '"': {
+        const auto text = string();
+        if (!text) return std::nullopt;
+        return JsonPart{Kind::string, *text};
+      }
       case 't':
-        return word("true");
+        return part(word("true"), Kind::boolean);
       case 'f':
-        return word("false");
+        return part(word("false"), Kind::boolean);
       case 'n':
-        return word("null");
+        return part(word("null"), Kind::null);
       default:
-        return number();
+        return part(number(), Kind::number);
     }
   }
 
@@ -206,22 +237,54 @@ class Scanner {
     return true;
   }
 
-  std::string_view text_, key_;
+  std::string_view text_;
   std::size_t at_ = 0;
-  std::optional<std::string_view> found_;
 };
+
+constexpr auto kNoMember = [](std::string_view, const JsonPart&) {};
+constexpr auto kNoElement = [](const JsonPart&) {};
 
 }  // namespace
 
-std::optional<Secret> json_string_member(const Secret& text, std::string_view key) {
-  const auto raw = Scanner(text.reveal(), key).find();
-  if (!raw) return std::nullopt;
+std::optional<JsonPart> json_document(std::string_view text) {
+  return Scanner(text).read(kNoMember, kNoElement);
+}
+
+std::optional<JsonPart> json_member(const JsonPart& object, std::string_view key) {
+  std::optional<JsonPart> found;
+  if (object.kind != JsonPart::Kind::object) return found;
+  const auto take = [&](std::string_view name, const JsonPart& part) {
+    if (stands_for(name, key)) found = part;
+  };
+  if (!Scanner(object.raw).read(take, kNoElement)) return std::nullopt;
+  return found;
+}
+
+std::vector<JsonPart> json_elements(const JsonPart& array) {
+  std::vector<JsonPart> all;
+  if (array.kind != JsonPart::Kind::array) return all;
+  Scanner(array.raw).read(kNoMember, [&](const JsonPart& part) { all.push_back(part); });
+  return all;
+}
+
+Secret json_text(const JsonPart& string) {
   std::size_t size = 0;
-  unescape(*raw, [&](char) { ++size; });
+  unescape(string.raw, [&](char) { ++size; });
   Secret value = Secret::sized(size);
   std::size_t at = 0;
-  unescape(*raw, [&](char c) { value.writable()[at++] = c; });
+  unescape(string.raw, [&](char c) { value.writable()[at++] = c; });
   return value;
+}
+
+bool json_text_is(const JsonPart& string, std::string_view text) {
+  return string.kind == JsonPart::Kind::string && stands_for(string.raw, text);
+}
+
+std::optional<Secret> json_string_member(const Secret& text, std::string_view key) {
+  const auto document = json_document(text.reveal());
+  const auto member = document ? json_member(*document, key) : std::nullopt;
+  if (!member || member->kind != JsonPart::Kind::string) return std::nullopt;
+  return json_text(*member);
 }
 
 }  // namespace iron::transforms
