@@ -3,6 +3,8 @@ set(transforms_tests
     fake_outside.cc
     source_test.cc
     scrub_test.cc
+    aws_answers_test.cc
+    aws_config_test.cc
     config_errors_test.cc
     form_test.cc
     formatter_test.cc
