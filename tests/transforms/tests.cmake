@@ -4,6 +4,7 @@ set(transforms_tests
     source_test.cc
     scrub_test.cc
     aws_answers_test.cc
+    aws_chunks_test.cc
     aws_config_test.cc
     config_errors_test.cc
     form_test.cc
