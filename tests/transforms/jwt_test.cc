@@ -118,8 +118,12 @@ TEST(Jwt, OtherKeysAreRefused) {
   const Key ed25519 = ed25519_key();
   const Key curve(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"), EVP_PKEY_free);
   const std::string der = pkcs8_der(rsa), pkcs1 = pkcs1_der(rsa);
-  std::string zero_version = pkcs1;
-  zero_version[6] = 1;  // two-prime keys have version 0
+  std::string wrong_version = pkcs1;
+  wrong_version[6] = 1;  // keys of two primes have 0
+  std::string ninth_number = pkcs1 + std::string("\x02\x01\x00", 3);
+  const unsigned size = static_cast<unsigned>(ninth_number.size() - 4);  // behind 30 82 and itself
+  ninth_number[2] = static_cast<char>(size >> 8);
+  ninth_number[3] = static_cast<char>(size & 0xFF);
   struct Case {
     std::string key, error;
   };
@@ -135,7 +139,8 @@ TEST(Jwt, OtherKeysAreRefused) {
            Case{der.substr(0, der.size() - 1), kUnreadable},
            Case{der + "x", kUnreadable},
            Case{pkcs1.substr(0, 40), kUnreadable},
-           Case{zero_version, kUnreadable},
+           Case{wrong_version, kUnreadable},
+           Case{ninth_number, kUnreadable},
            Case{std::string("\x30\x84\xff\xff\xff\xff", 6), kUnreadable},
            Case{std::string("\x30\x80\x00\x00", 4), kUnreadable},
        }) {
