@@ -17,7 +17,9 @@ Trace& next_trace(std::vector<Trace>& traces, std::size_t& count) {
 }
 
 void clear_body(BodyView& body) {
-  body.present = body.loaded = body.complete = body.failed = false;
+  body.present = body.loaded = body.complete = body.failed = body.too_large = false;
+  body.limit = 0;
+  body.declared.reset();
   body.bytes = {};
   body.parts.clear();
 }

@@ -67,10 +67,14 @@ struct Trace {
 
 /// The body of a request or an answer as the transforms see it.
 struct BodyView {
-  bool present = false;   ///< the message has a body (may turn out empty)
-  bool loaded = false;    ///< `bytes` holds what body_need() asked for
-  bool complete = false;  ///< `bytes` is the whole body
-  bool failed = false;    ///< the client broke off; `bytes` is what came
+  bool present = false;    ///< the message has a body (may turn out empty)
+  bool loaded = false;     ///< `bytes` holds what body_need() asked for
+  bool complete = false;   ///< `bytes` is the whole body
+  bool failed = false;     ///< the client broke off; `bytes` is what came
+  bool too_large = false;  ///< request only: it was needed whole, and is longer than `limit`
+  std::uint64_t limit = 0;
+  /// Request only: the length that its head tells; nothing where the end tells it.
+  std::optional<std::uint64_t> declared;
   std::string_view bytes;
   std::vector<Substitution> parts;  ///< request only: replacements in `bytes`
 };

@@ -12,6 +12,7 @@
 
 #include "policy/result.h"
 #include "policy/task.h"
+#include "transforms/note.h"
 #include "transforms/supply.h"
 
 namespace iron::transforms {
@@ -100,14 +101,6 @@ class Outside {
   /// One that is a key, taken out of the environment when the pipeline was built.
   virtual SecretPtr secret_variable(const std::string& name) const = 0;
 
-  struct Note {
-    std::string_view key, text;
-    std::int64_t number = 0;
-    bool is_number = false;
-    Note(std::string_view key_in, std::string_view text_in) : key(key_in), text(text_in) {}
-    Note(std::string_view key_in, std::int64_t number_in)
-        : key(key_in), number(number_in), is_number(true) {}
-  };
   enum class Gravity { warn, error };
   /// A line of the log, written behind the fetch, when its net knows the keys of it.
   virtual void note(Gravity gravity,

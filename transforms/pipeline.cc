@@ -15,7 +15,7 @@ std::int64_t nanoseconds(Clock::duration duration) {
 
 /// The body, as far as it is loaded, does not answer the need.
 bool must_load(const BodyNeed& need, const BodyView& body) {
-  if (!need.any() || !body.present || body.complete || body.failed) return false;
+  if (!need.any() || !body.present || body.complete || body.failed || body.too_large) return false;
   return !body.loaded || need.whole || body.bytes.size() < need.prefix;
 }
 
@@ -101,6 +101,10 @@ Pipeline::Progress Pipeline::run_request(Exchange& exchange, BodyNeed& need) con
     }
   }
   return Progress::done;
+}
+
+bool Pipeline::judges_large_body(const Exchange& exchange) const {
+  return transforms_[exchange.next_transform]->judges_large_bodies();
 }
 
 void Pipeline::fail_body(Exchange& exchange, std::string_view error) const {

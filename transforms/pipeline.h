@@ -1,7 +1,10 @@
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +13,7 @@
 #include "policy/secret/secret.h"
 #include "policy/warnings.h"
 #include "transforms/key_net.h"
+#include "transforms/note.h"
 #include "transforms/transform.h"
 
 namespace iron::transforms {
@@ -23,6 +27,9 @@ struct Services {
   /// Whether a file that is named now can be read once the process is confined; null: it is not
   /// yet, and what is needed is granted.
   std::function<bool(const std::string& path)> may_read;
+  std::chrono::system_clock::time_point (*now)() = std::chrono::system_clock::now;
+  /// A WARN of the log; thread safe.
+  std::function<void(std::string_view message, std::span<const Note> attributes)> warn;
 };
 
 /// What the transforms of a pipeline need of the world outside, collected while they are built.
@@ -48,6 +55,9 @@ class Pipeline {
   /// `wait`: get exchange.awaited, put it into exchange.supplied and call again. `answered`:
   /// exchange.answer is the answer.
   Progress run_request(Exchange& exchange, BodyNeed& need) const;
+  /// Whether the transform that asked for the body has an answer of its own for one that is too
+  /// large; `body.too_large` is to be set, and the pipeline run again.
+  bool judges_large_body(const Exchange& exchange) const;
   /// The body asked for cannot be had: the transform that needs it ends the pipeline with an error.
   void fail_body(Exchange& exchange, std::string_view error) const;
   bool needs_response_body() const { return needs_response_body_; }

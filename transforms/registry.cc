@@ -20,7 +20,7 @@ constexpr Registration kTransforms[] = {
     {"gcp_auth", nullptr},
     {"grpc", nullptr},
     {"header_allowlist", make_header_allowlist},
-    {"hmac_sign", nullptr},
+    {"hmac_sign", make_hmac_sign},
     {"judge", nullptr},
     {"oauth_token", nullptr},
     {"secrets", make_secrets},

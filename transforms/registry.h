@@ -43,6 +43,7 @@ std::unique_ptr<const Transform> make_allowlist(const BuildContext& context);
 std::unique_ptr<const Transform> make_annotate(const BuildContext& context);
 std::unique_ptr<const Transform> make_body_capture(const BuildContext& context);
 std::unique_ptr<const Transform> make_header_allowlist(const BuildContext& context);
+std::unique_ptr<const Transform> make_hmac_sign(const BuildContext& context);
 std::unique_ptr<const Transform> make_secrets(const BuildContext& context);
 
 }  // namespace iron::transforms

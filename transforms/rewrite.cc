@@ -178,6 +178,27 @@ char* write_target(const Exchange& exchange, char* out) {
   return write_query(exchange, out);
 }
 
+Secret leaving_target(const Exchange& exchange) {
+  Secret out = Secret::sized(target_bound(exchange));
+  char* const begin = out.writable().data();
+  out.shrink(static_cast<std::size_t>(write_target(exchange, begin) - begin));
+  return out;
+}
+
+Secret leaving_value(const Exchange& exchange, const Field& field) {
+  Secret out = Secret::sized(field_value_bound(exchange, field));
+  char* const begin = out.writable().data();
+  out.shrink(static_cast<std::size_t>(write_field_value(exchange, field, begin) - begin));
+  return out;
+}
+
+Secret leaving_body(const BodyView& view) {
+  Secret out = Secret::sized(body_size(view));
+  BodyCursor cursor;
+  write_body(view, cursor, out.writable().data(), out.size());
+  return out;
+}
+
 Result<void> check_target(const Exchange& exchange, policy::DotSegments kind) {
   if (exchange.path_parts.empty()) return {};
   // policy::has_dot_segments() would leave a decoded copy on the heap.

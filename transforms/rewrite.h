@@ -21,6 +21,13 @@ char* write_target(const Exchange& exchange, char* out);
 /// `.` or `..`.
 Result<void> check_target(const Exchange& exchange, policy::DotSegments kind);
 
+/// What write_target() writes, for those who sign it.
+Secret leaving_target(const Exchange& exchange);
+/// The value that the field leaves with.
+Secret leaving_value(const Exchange& exchange, const Field& field);
+/// The whole body as it leaves; `view` is loaded and complete.
+Secret leaving_body(const BodyView& view);
+
 /// Name to put on the wire.
 std::string_view field_name(const Exchange& exchange, const Field& field);
 std::size_t field_value_bound(const Exchange& exchange, const Field& field);

@@ -48,6 +48,9 @@ class Transform {
   virtual std::string_view name() const = 0;
   /// Asked just before on_request of the same exchange; uses at most its scratch memory.
   virtual BodyNeed body_need(Exchange&) const { return {}; }
+  /// Whether it has an answer of its own for a body that is too large: then on_request() runs all
+  /// the same.
+  virtual bool judges_large_bodies() const { return false; }
   /// Judges and rewrites. Fills `trace.annotations`; with Verdict::error also `trace.error`. With
   /// Verdict::wait nothing may have been changed.
   virtual Verdict on_request(Exchange& exchange, Trace& trace) const = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <tuple>
 #include <unordered_map>
 #include <unordered_set>
@@ -316,6 +317,21 @@ std::vector<std::shared_ptr<const YamlNode>> BlockReader::blocks(std::string_vie
   for (const YamlNode* element : value->content)
     if (!element->is_null()) out.push_back(share(element));
   return out;
+}
+
+std::vector<std::pair<std::string, std::shared_ptr<const YamlNode>>> BlockReader::entries(
+    std::string_view key, std::string_view go_type) {
+  const YamlNode* value = state_->take(key);
+  if (value == nullptr) return {};
+  if (value->kind != YamlNode::Kind::mapping) {
+    state_->mismatch(*value, go_type);
+    return {};
+  }
+  std::map<std::string, std::shared_ptr<const YamlNode>> sorted;
+  for (std::size_t i = 0; i + 1 < value->content.size(); i += 2) {
+    sorted[value->content[i]->value] = share(value->content[i + 1]);
+  }
+  return {sorted.begin(), sorted.end()};
 }
 
 std::shared_ptr<const YamlNode> BlockReader::any(std::string_view key) {

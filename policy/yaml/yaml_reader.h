@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "policy/warnings.h"
@@ -92,6 +93,10 @@ class BlockReader {
   /// `go_type`.
   std::vector<std::shared_ptr<const YamlNode>> blocks(std::string_view key,
                                                       std::string_view go_type);
+  /// A mapping whose keys are names of the user's: name and value, in the order of the names. A
+  /// value that is no mapping is reported as `go_type`. The last of equal names counts.
+  std::vector<std::pair<std::string, std::shared_ptr<const YamlNode>>> entries(
+      std::string_view key, std::string_view go_type);
   /// The node as it is, for parts that are read elsewhere.
   std::shared_ptr<const YamlNode> any(std::string_view key);
 

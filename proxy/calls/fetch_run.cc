@@ -126,9 +126,9 @@ transforms::SecretPtr FetchRun::secret_variable(const std::string& name) const {
 
 void FetchRun::note(Gravity gravity,
                     std::string_view message,
-                    std::initializer_list<Note> attributes) {
+                    std::initializer_list<transforms::Note> attributes) {
   Line line{gravity, std::string(message), {}};
-  for (const Note& note : attributes) {
+  for (const transforms::Note& note : attributes) {
     line.values.push_back(
         {std::string(note.key), std::string(note.text), note.number, note.is_number});
   }
@@ -137,16 +137,15 @@ void FetchRun::note(Gravity gravity,
 
 void FetchRun::write_notes(Log& log) {
   for (const Line& line : lines_) {
-    std::vector<Attribute> attributes;
+    std::vector<transforms::Note> notes;
     for (const Line::Value& value : line.values) {
       if (value.is_number) {
-        attributes.push_back({value.key, value.number});
+        notes.emplace_back(value.key, value.number);
       } else {
-        attributes.push_back({value.key, std::string_view(value.text)});
+        notes.emplace_back(value.key, std::string_view(value.text));
       }
     }
-    log.write(line.gravity == Gravity::error ? Level::error : Level::warn, line.message,
-              std::span<const Attribute>(attributes));
+    log.write(line.gravity == Gravity::error ? Level::error : Level::warn, line.message, notes);
   }
   lines_.clear();
 }

@@ -31,7 +31,7 @@ class FetchRun final : public transforms::Outside {
   transforms::SecretPtr secret_variable(const std::string& name) const override;
   void note(Gravity gravity,
             std::string_view message,
-            std::initializer_list<Note> attributes) override;
+            std::initializer_list<transforms::Note> attributes) override;
 
   /// Writes what was noted.
   void write_notes(Log& log);

@@ -28,6 +28,7 @@ Decider::Next Decider::begin() {
   ex.mode = transforms::Mode::mitm;
   ex.remote_address = client_.remote_address;
   ex.body.present = framing_.kind != BodyFraming::Kind::none;
+  if (framing_.kind == BodyFraming::Kind::length) ex.body.declared = framing_.length;
   const HeadFault fault = read_target(ex, host_);
   if (fault != HeadFault::none) return end(OwnEnding::of_head(fault));
   if (!ex.decode_path()) return end(OwnEnding::of_head(HeadFault::malformed));
@@ -85,7 +86,14 @@ Decider::Next Decider::body_loaded(const Result<void>& loaded) {
     broken_off_ = error;
     return judge();
   }
-  if (error.fault == Fault::body_too_large || error.fault == Fault::no_budget) {
+  const bool too_large = error.fault == Fault::body_too_large;
+  if (too_large && snapshot_.pipeline->judges_large_body(exchange())) {
+    exchange().body.too_large = true;
+    exchange().body.limit =
+        static_cast<std::uint64_t>(snapshot_.config.proxy.max_request_body_bytes);
+    return judge();
+  }
+  if (too_large || error.fault == Fault::no_budget) {
     snapshot_.pipeline->fail_body(exchange(), error.text);
   }
   return fail(error);
@@ -96,6 +104,7 @@ Decider::Next Decider::body_loaded(const Result<void>& loaded) {
 Decider::Next Decider::passed() {
   transforms::Exchange& ex = exchange();
   if (ex.body.failed) return fail(broken_off_);
+  if (ex.body.too_large) return fail(iron::fail("request body exceeds max_request_body_bytes"));
   Result<void> writable = transforms::check_fields(ex);
   if (writable.has_value()) writable = transforms::check_target(ex, dot_segments());
   if (writable.has_error()) return fail(writable.error());

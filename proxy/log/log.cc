@@ -69,6 +69,20 @@ void Log::write(Level level, std::string_view message, std::span<const Attribute
   front_->write(level, message, attributes);
 }
 
+void Log::write(Level level,
+                std::string_view message,
+                std::span<const transforms::Note> attributes) {
+  std::vector<Attribute> rendered;
+  for (const transforms::Note& note : attributes) {
+    if (note.is_number) {
+      rendered.push_back({note.key, note.number});
+    } else {
+      rendered.push_back({note.key, note.text});
+    }
+  }
+  write(level, message, std::span<const Attribute>(rendered));
+}
+
 void Log::write(const policy::ConfigWarning& warning) {
   std::vector<Attribute> attributes;
   for (const auto& [name, text, is_number] : warning.attributes) {

@@ -12,6 +12,7 @@
 #include "policy/warnings.h"
 #include "proxy/log/log_line.h"
 #include "transforms/key_net.h"
+#include "transforms/note.h"
 
 namespace iron::proxy {
 
@@ -46,6 +47,7 @@ class Log {
              std::initializer_list<Attribute> attributes = {});
   void write(Level level, std::string_view message, std::span<const Attribute> attributes);
   void write(const policy::ConfigWarning& warning);
+  void write(Level level, std::string_view message, std::span<const transforms::Note> attributes);
   /// Memory ran out or an invariant broke, and a session ended by that exception. Never throws.
   void session_failed(const std::exception_ptr& failure) noexcept;
   /// Makes what write() keeps for each thread; then it needs nothing that the C library aborts

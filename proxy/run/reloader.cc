@@ -17,6 +17,10 @@ std::shared_ptr<const transforms::Pipeline> build_pipeline(
   transforms::Services used;
   used.environment = &services.environment;
   used.may_read = services.may_read;
+  used.warn = [&log = services.log](std::string_view message,
+                                    std::span<const transforms::Note> notes) {
+    log.write(Level::warn, message, notes);
+  };
   used.secret_failed = [&log = services.log](const std::string& secret, const std::string& error,
                                              std::int64_t retry_in) {
     log.write(Level::warn, "failed to fetch secret, caching error",

@@ -39,7 +39,7 @@ WINGS = {
         "formatter": {"", "formatter"},
         "scrub": {"", "scrub"},
         "sources": {"", "sources"},
-        "auth": {"", "sources", "auth"},
+        "auth": {"", "formatter", "sources", "auth"},
         "secrets": {"", "formatter", "sources", "secrets"},
     },
     "proxy": {

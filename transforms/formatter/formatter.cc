@@ -9,13 +9,18 @@ struct Formatter::Program {
   formatter::Parsed parsed;
 };
 
-Formatter::Formatter(std::string name, std::string_view text)
-    : program_(std::make_unique<const Program>(Program{formatter::parse(std::move(name), text)})) {}
+Formatter::Formatter(std::string name, std::string_view text, Functions functions)
+    : program_(std::make_unique<const Program>(
+          Program{formatter::parse(std::move(name), text, functions == Functions::with_base64)})) {}
 
 Formatter::~Formatter() = default;
 
+Result<Secret> Formatter::run(const TemplateData& data) const {
+  return formatter::run(program_->parsed, data);
+}
+
 Result<Secret> Formatter::run(const Secret& value) const {
-  return formatter::run(program_->parsed, value);
+  return run(TemplateData{"secrets.formatterData", {{"Value", value.reveal()}}});
 }
 
 }  // namespace iron::transforms

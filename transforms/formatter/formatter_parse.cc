@@ -26,7 +26,10 @@ constexpr std::string_view kRefused[] = {"block",   "break", "call",  "continue"
 
 class Parser {
  public:
-  Parser(const std::string& name, std::string_view source) : scanner_(name, source) { advance(); }
+  Parser(const std::string& name, std::string_view source, bool has_base64)
+      : scanner_(name, source), has_base64_(has_base64) {
+    advance();
+  }
 
   std::vector<Node> parse() {
     std::vector<Node> nodes = list(0);
@@ -160,7 +163,8 @@ class Parser {
     if (refused != std::end(kRefused)) scanner_.refuse(at_.position, at_.text);
     const auto found = std::find_if(std::begin(kFunctions), std::end(kFunctions),
                                     [&](const auto& at) { return at.first == at_.text; });
-    if (found == std::end(kFunctions)) {
+    const bool none = found == std::end(kFunctions);
+    if (none || (found->second == Function::base64 && !has_base64_)) {
       if (at_.text == "end" || at_.text == "else" || at_.text == "if" || at_.text == "with") {
         unexpected("command");
       }
@@ -247,6 +251,7 @@ class Parser {
   }
 
   Scanner scanner_;
+  const bool has_base64_;
   Token at_;
   std::string closing_;
   bool at_end_of_command_ = false;
@@ -254,9 +259,9 @@ class Parser {
 
 }  // namespace
 
-Parsed parse(std::string name, std::string_view source) {
+Parsed parse(std::string name, std::string_view source, bool has_base64) {
   Parsed parsed{std::move(name), std::string(source), {}};
-  parsed.nodes = Parser(parsed.name, parsed.source).parse();
+  parsed.nodes = Parser(parsed.name, parsed.source, has_base64).parse();
   return parsed;
 }
 

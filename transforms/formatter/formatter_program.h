@@ -47,7 +47,7 @@ struct Parsed {
   std::vector<Node> nodes;
 };
 
-/// Throws ConfigError `template: NAME:LINE: …`.
-Parsed parse(std::string name, std::string_view source);
+/// Throws ConfigError `template: NAME:LINE: …`. `has_base64`: there is that function, too.
+Parsed parse(std::string name, std::string_view source, bool has_base64);
 
 }  // namespace iron::transforms::formatter

@@ -9,14 +9,17 @@
 namespace iron::transforms::formatter {
 namespace {
 
-/// A value of the template language. Texts point into the program, the secret, or Texts.
+/// A value of the template language. Texts point into the program, the data, or Texts.
 struct Value {
-  enum class Kind { text, integer, boolean, data } kind = Kind::data;
+  enum class Kind { text, integer, boolean, data, map } kind = Kind::data;
   std::string_view text;
   std::int64_t number = 0;
+  const TemplateData* data = nullptr;
+  const TemplateData::Texts* map = nullptr;
 
   bool truth() const {
     if (kind == Kind::text) return !text.empty();
+    if (kind == Kind::map) return !map->empty();
     return kind == Kind::data || number != 0;
   }
   const char* type() const {
@@ -28,7 +31,9 @@ struct Value {
       case Kind::boolean:
         return "bool";
       case Kind::data:
-        return "secrets.formatterData";
+        return data->type;
+      case Kind::map:
+        return "map[string]string";
     }
     return "";
   }
@@ -36,15 +41,23 @@ struct Value {
 
 using Values = std::vector<Value>;
 
-Value text_value(std::string_view text) { return {Value::Kind::text, text, 0}; }
-Value boolean_value(bool value) { return {Value::Kind::boolean, {}, value ? 1 : 0}; }
+Value text_value(std::string_view text) { return {Value::Kind::text, text, 0, {}, {}}; }
+Value integer_value(std::int64_t value) { return {Value::Kind::integer, {}, value, {}, {}}; }
+Value boolean_value(bool value) { return {Value::Kind::boolean, {}, value ? 1 : 0, {}, {}}; }
+
+template <class Entries>
+auto find_entry(const Entries& entries, std::string_view name) {
+  return std::ranges::find_if(entries, [&](const auto& entry) { return entry.first == name; });
+}
 
 class Machine {
  public:
-  Machine(const Parsed& parsed, const Secret& secret) : parsed_(parsed), secret_(secret) {}
+  Machine(const Parsed& parsed, const TemplateData& data) : parsed_(parsed), data_(data) {}
 
   Result<Secret> run() {
-    if (!list(parsed_.nodes, Value())) return fail(error_);
+    Value dot;
+    dot.data = &data_;
+    if (!list(parsed_.nodes, dot)) return fail(error_);
     std::size_t size = 0;
     for (const std::string_view piece : output_) size += piece.size();
     Secret out = Secret::sized(size);
@@ -132,7 +145,7 @@ class Machine {
       case Operand::Kind::text:
         return text_value(operand.text);
       case Operand::Kind::integer:
-        return Value{Value::Kind::integer, {}, operand.integer};
+        return integer_value(operand.integer);
       case Operand::Kind::boolean:
         return boolean_value(operand.integer != 0);
       case Operand::Kind::pipeline:
@@ -142,13 +155,28 @@ class Machine {
     }
     Value value = dot;
     for (const std::string& name : operand.names) {
-      if (value.kind != Value::Kind::data || name != "Value") {
-        return wrong(operand.position, operand.source,
-                     "can't evaluate field " + name + " in type " + value.type());
-      }
-      value = text_value(secret_.reveal());
+      const auto inner = member(operand, value, name);
+      if (!inner) return std::nullopt;
+      value = *inner;
     }
     return value;
+  }
+
+  std::optional<Value> member(const Operand& operand, const Value& of, const std::string& name) {
+    if (of.kind == Value::Kind::map) {
+      const auto entry = find_entry(*of.map, name);
+      if (entry != of.map->end()) return text_value(entry->second);
+      return wrong(operand.position, operand.source,
+                   "map has no entry for key " + policy::quoted(name));
+    }
+    if (of.kind == Value::Kind::data) {
+      const auto text = find_entry(of.data->texts, name);
+      if (text != of.data->texts.end()) return text_value(text->second);
+      const auto map = find_entry(of.data->maps, name);
+      if (map != of.data->maps.end()) return Value{Value::Kind::map, {}, 0, nullptr, &map->second};
+    }
+    return wrong(operand.position, operand.source,
+                 "can't evaluate field " + name + " in type " + of.type());
   }
 
   /// `and`, `or`: the first value that decides, later ones are not evaluated.
@@ -183,7 +211,7 @@ class Machine {
           return wrong_call(command,
                             std::string("error calling len: len of type ") + values[0].type());
         }
-        return Value{Value::Kind::integer, {}, static_cast<std::int64_t>(values[0].text.size())};
+        return integer_value(static_cast<std::int64_t>(values[0].text.size()));
       case Function::negate:
         if (count != 1) return wrong_count(command, "1", count);
         return boolean_value(!values[0].truth());
@@ -224,7 +252,8 @@ class Machine {
     }
     const Value& first = values.front();
     for (std::size_t i = 1; i < values.size(); ++i) {
-      if (first.kind == Value::Kind::data || values[i].kind != first.kind) {
+      const bool simple = first.kind != Value::Kind::data && first.kind != Value::Kind::map;
+      if (!simple || values[i].kind != first.kind) {
         return wrong_call(command,
                           "error calling " + command.name + ": incompatible types for comparison");
       }
@@ -250,9 +279,7 @@ class Machine {
     if (at < 0 || static_cast<std::uint64_t>(at) >= values[0].text.size()) {
       return wrong_call(command, "error calling index: index out of range: " + std::to_string(at));
     }
-    return Value{Value::Kind::integer,
-                 {},
-                 static_cast<unsigned char>(values[0].text[static_cast<std::size_t>(at)])};
+    return integer_value(static_cast<unsigned char>(values[0].text[static_cast<std::size_t>(at)]));
   }
 
   std::string_view shown(const Value& value) {
@@ -264,9 +291,35 @@ class Machine {
       case Value::Kind::boolean:
         return value.number != 0 ? "true" : "false";
       case Value::Kind::data:
-        return texts_.join({"{", secret_.reveal(), "}"});
+        return shown_data(*value.data, [](std::string_view text) { return text; });
+      case Value::Kind::map:
+        return shown_map(*value.map, [](std::string_view text) { return text; });
     }
     return {};
+  }
+
+  template <class Show>
+  std::string_view shown_map(const TemplateData::Texts& map, Show show) {
+    std::vector<std::string_view> pieces{"map["};
+    for (const auto& [name, text] : map) {
+      if (pieces.size() > 1) pieces.push_back(" ");
+      pieces.insert(pieces.end(), {name, ":", show(text)});
+    }
+    pieces.push_back("]");
+    return texts_.join(pieces);
+  }
+
+  template <class Show>
+  std::string_view shown_data(const TemplateData& data, Show show) {
+    std::vector<std::string_view> pieces{"{"};
+    const auto add = [&](std::string_view piece) {
+      if (pieces.size() > 1) pieces.push_back(" ");
+      pieces.push_back(piece);
+    };
+    for (const auto& entry : data.texts) add(show(entry.second));
+    for (const auto& entry : data.maps) add(shown_map(entry.second, show));
+    pieces.push_back("}");
+    return texts_.join(pieces);
   }
 
   /// A blank stands between two values of which neither is a text.
@@ -301,10 +354,9 @@ class Machine {
   }
 
   std::string_view formatted(std::string_view verb, const Value& value) {
-    if (value.kind == Value::Kind::data) {
-      const Value inner = text_value(secret_.reveal());
-      return texts_.join({"{", formatted(verb, inner), "}"});
-    }
+    const auto show = [&](std::string_view text) { return formatted(verb, text_value(text)); };
+    if (value.kind == Value::Kind::data) return shown_data(*value.data, show);
+    if (value.kind == Value::Kind::map) return shown_map(*value.map, show);
     const bool is_text = value.kind == Value::Kind::text;
     const bool is_integer = value.kind == Value::Kind::integer;
     if (verb == "v" || (verb == "s" && is_text) || (verb == "d" && is_integer)) return shown(value);
@@ -313,7 +365,7 @@ class Machine {
   }
 
   const Parsed& parsed_;
-  const Secret& secret_;
+  const TemplateData& data_;
   Texts texts_;
   std::vector<std::string_view> output_;
   std::string error_;
@@ -321,8 +373,8 @@ class Machine {
 
 }  // namespace
 
-Result<Secret> run(const Parsed& parsed, const Secret& value) {
-  return Machine(parsed, value).run();
+Result<Secret> run(const Parsed& parsed, const TemplateData& data) {
+  return Machine(parsed, data).run();
 }
 
 }  // namespace iron::transforms::formatter

@@ -5,7 +5,7 @@
 #include "policy/json/json_writer.h"
 #include "policy/quote.h"
 #include "transforms/encoding.h"
-#include "transforms/secrets/secret_inject.h"
+#include "transforms/inject.h"
 #include "transforms/secrets/sent_credential.h"
 
 namespace iron::transforms {

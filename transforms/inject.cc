@@ -1,4 +1,4 @@
-#include "transforms/secrets/secret_inject.h"
+#include "transforms/inject.h"
 
 #include <algorithm>
 
