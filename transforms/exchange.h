@@ -72,7 +72,7 @@ struct BodyView {
   bool complete = false;   ///< `bytes` is the whole body
   bool failed = false;     ///< the client broke off; `bytes` is what came
   bool too_large = false;  ///< request only: it was needed whole, and is longer than `limit`
-  std::uint64_t limit = 0;
+  std::uint64_t limit = 0;  ///< request only: how much of it may be needed
   /// Request only: the length that its head tells; nothing where the end tells it.
   std::optional<std::uint64_t> declared;
   std::string_view bytes;

@@ -45,6 +45,7 @@ Pipeline::Pipeline(const policy::Config& config,
     transforms_.push_back(make_transform(entry.name, context));
     needs_response_body_ = needs_response_body_ || transforms_.back()->needs_response_body();
     scrubs_ = scrubs_ || transforms_.back()->scrubs();
+    gives_keys_ = gives_keys_ || transforms_.back()->gives_keys();
   }
   risks.report(warnings);
   for (const auto& transform : transforms_) transform->keys(keys_);

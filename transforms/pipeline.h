@@ -64,6 +64,8 @@ class Pipeline {
   /// Returns done or failed (exchange.error is set).
   Progress run_response(Exchange& exchange) const;
 
+  /// Whether keys are put into requests at all.
+  bool gives_keys() const { return gives_keys_; }
   /// Whether scrub_entries() may ever add anything.
   bool scrubs() const { return scrubs_; }
   /// What must be filtered out of answers of the request's host, in the order of the transforms.
@@ -89,7 +91,7 @@ class Pipeline {
   std::vector<const Secret*> keys_;
   std::shared_ptr<const KeyNet> key_net_;
   bool needs_response_body_ = false;
-  bool scrubs_ = false;
+  bool scrubs_ = false, gives_keys_ = false;
 };
 
 }  // namespace iron::transforms

@@ -17,12 +17,13 @@ constexpr Registration kTransforms[] = {
     {"allowlist", make_allowlist},
     {"annotate", make_annotate},
     {"body_capture", make_body_capture},
-    {"gcp_auth", nullptr},
+    {"gcp_auth", make_gcp_auth},
+    {"gcp_id_token", make_gcp_id_token},
     {"grpc", nullptr},
     {"header_allowlist", make_header_allowlist},
     {"hmac_sign", make_hmac_sign},
     {"judge", nullptr},
-    {"oauth_token", nullptr},
+    {"oauth_token", make_oauth_token},
     {"secrets", make_secrets},
 };
 

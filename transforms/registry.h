@@ -42,8 +42,11 @@ void check_yaml(const policy::YamlErrors& errors, std::string_view name);
 std::unique_ptr<const Transform> make_allowlist(const BuildContext& context);
 std::unique_ptr<const Transform> make_annotate(const BuildContext& context);
 std::unique_ptr<const Transform> make_body_capture(const BuildContext& context);
+std::unique_ptr<const Transform> make_gcp_auth(const BuildContext& context);
+std::unique_ptr<const Transform> make_gcp_id_token(const BuildContext& context);
 std::unique_ptr<const Transform> make_header_allowlist(const BuildContext& context);
 std::unique_ptr<const Transform> make_hmac_sign(const BuildContext& context);
+std::unique_ptr<const Transform> make_oauth_token(const BuildContext& context);
 std::unique_ptr<const Transform> make_secrets(const BuildContext& context);
 
 }  // namespace iron::transforms

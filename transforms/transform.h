@@ -63,6 +63,8 @@ class Transform {
   virtual bool scrubs() const { return false; }
   /// Appends what must be filtered out of answers of the request's host.
   virtual void scrub_entries(Exchange&, std::vector<ScrubEntry>&) const {}
+  /// Whether it ever puts a real key, or what was made with one, into a request.
+  virtual bool gives_keys() const { return false; }
   /// Appends the real values that it holds from the start on; they live as long as the transform.
   virtual void keys(std::vector<const Secret*>&) const {}
 };

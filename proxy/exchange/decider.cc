@@ -29,6 +29,8 @@ Decider::Next Decider::begin() {
   ex.remote_address = client_.remote_address;
   ex.body.present = framing_.kind != BodyFraming::Kind::none;
   if (framing_.kind == BodyFraming::Kind::length) ex.body.declared = framing_.length;
+  const std::int64_t limit = snapshot_.config.proxy.max_request_body_bytes;
+  ex.body.limit = limit > 0 ? static_cast<std::uint64_t>(limit) : UINT64_MAX;
   const HeadFault fault = read_target(ex, host_);
   if (fault != HeadFault::none) return end(OwnEnding::of_head(fault));
   if (!ex.decode_path()) return end(OwnEnding::of_head(HeadFault::malformed));
@@ -89,8 +91,6 @@ Decider::Next Decider::body_loaded(const Result<void>& loaded) {
   const bool too_large = error.fault == Fault::body_too_large;
   if (too_large && snapshot_.pipeline->judges_large_body(exchange())) {
     exchange().body.too_large = true;
-    exchange().body.limit =
-        static_cast<std::uint64_t>(snapshot_.config.proxy.max_request_body_bytes);
     return judge();
   }
   if (too_large || error.fault == Fault::no_budget) {

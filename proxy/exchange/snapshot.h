@@ -21,13 +21,12 @@ struct Snapshot {
   policy::DenyList deny_list;
   policy::PassThroughList pass_through;  ///< empty in sni-only mode
   std::shared_ptr<const transforms::Pipeline> pipeline;
-  /// The pipeline has a `secrets` transform: nothing that an upstream sends may be quoted in the
-  /// log.
-  bool swaps_secrets = false;
   /// Null in sni-only mode.
   std::shared_ptr<tls::LeafStore> leaves;
   std::shared_ptr<const tls::ServerContext> server_tls;
 
+  /// Real keys are put into requests: nothing that an upstream sends may be quoted in the log.
+  bool gives_keys() const { return pipeline != nullptr && pipeline->gives_keys(); }
   HeadLimits head_limits() const {
     const policy::Limits& limits = config.proxy.limits;
     HeadLimits result;

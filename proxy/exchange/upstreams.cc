@@ -13,7 +13,7 @@ Upstreams::Upstreams(Site& site,
     : site_(site), client_(client), state_(state), snapshot_(std::move(snapshot)) {}
 
 UpstreamStream* Upstreams::use(UpstreamPtr connection) {
-  const FaultText faults = snapshot_->swaps_secrets ? FaultText::fixed : FaultText::quoting;
+  const FaultText faults = snapshot_->gives_keys() ? FaultText::fixed : FaultText::quoting;
   state_.upstream_address = connection->address;
   Http1Upstream& stream = stream_.emplace(std::move(connection), client_.client().upstream_slot(),
                                           site_.secret_pages(), site_.buffers(), faults);

@@ -37,12 +37,6 @@ void write_warnings(Services& services, const std::vector<policy::ConfigWarning>
   }
 }
 
-bool has_secrets(const policy::Config& config) {
-  return std::any_of(
-      config.transforms.begin(), config.transforms.end(),
-      [](const policy::TransformConfig& transform) { return transform.name == "secrets"; });
-}
-
 tls::LeafOptions leaf_options(const policy::Config& config) {
   tls::LeafOptions options;
   options.ca_cert = config.tls.ca_cert;
@@ -152,7 +146,6 @@ std::shared_ptr<Snapshot> Reloader::build(const policy::Config& loaded,
   policy::apply_reload(config, loaded);
 
   next->pipeline = build_pipeline(config, services_, warnings);
-  next->swaps_secrets = has_secrets(config);
   if (loaded.dns.enabled) {
     std::vector<policy::ConfigWarning>
         of_start;  // these belong to a start, which alone applies them

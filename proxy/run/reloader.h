@@ -19,8 +19,6 @@ std::shared_ptr<const transforms::Pipeline> build_pipeline(
     const policy::Config& config, Services& services, std::vector<policy::ConfigWarning>& warnings);
 /// Writes the warnings, but none again that a process writes once.
 void write_warnings(Services& services, const std::vector<policy::ConfigWarning>& warnings);
-/// Whether real keys are put into requests at all.
-bool has_secrets(const policy::Config& config);
 tls::LeafOptions leaf_options(const policy::Config& config);
 
 /// Reads the configuration again for `POST /v1/reload` and SIGHUP, one at a time, on a thread of

@@ -157,7 +157,6 @@ void Startup::build_transforms() {
   try {
     snapshot_->pipeline = build_pipeline(config_, *services_, warnings_);
     log_->guard(snapshot_->pipeline->key_net());
-    snapshot_->swaps_secrets = has_secrets(config_);
   } catch (const policy::ConfigError& error) {
     fail_with_record("building transform pipeline", error.text());
   }

@@ -117,9 +117,6 @@ std::shared_ptr<const Snapshot> SessionRig::make_snapshot(policy::Config config)
   std::vector<policy::ConfigWarning> warnings;
   snapshot->pipeline =
       std::make_shared<const transforms::Pipeline>(snapshot->config, used, warnings);
-  for (const policy::TransformConfig& transform : snapshot->config.transforms) {
-    snapshot->swaps_secrets |= transform.name == "secrets";
-  }
   if (secure_) {
     snapshot->leaves = RigAuthority::get().leaves();
     snapshot->server_tls = RigAuthority::get().server();

@@ -228,7 +228,10 @@ TEST_F(UpstreamsTest, NothingGoesBackWhenTheConfigurationChanged) {
 TEST_F(UpstreamsTest, WhereKeysAreSwappedNoAnswerIsQuoted) {
   for (const bool swaps : {false, true}) {
     auto snapshot = std::make_shared<Snapshot>();
-    snapshot->swaps_secrets = swaps;
+    if (swaps) snapshot->config.transforms.push_back({"secrets", policy::parse_yaml("{}")});
+    std::vector<policy::ConfigWarning> warnings;
+    snapshot->pipeline = std::make_shared<const transforms::Pipeline>(
+        snapshot->config, transforms::Services{}, warnings);
     site().set_snapshot(std::move(snapshot));
     begin();
     add_to_pool("all");

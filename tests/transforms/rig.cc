@@ -30,6 +30,18 @@ Pipeline& Rig::pipeline() {
     services.secret_failed = [this](const std::string& name, const std::string& error, auto retry) {
       failures.push_back(name + " " + error + " " + std::to_string(retry));
     };
+    services.now = [] {
+      return std::chrono::system_clock::time_point(std::chrono::seconds(1'795'509'726) +
+                                                   std::chrono::nanoseconds(123'456'789));
+    };
+    services.warn = [this](std::string_view message, std::span<const Note> notes) {
+      std::string line(message);
+      for (const Note& note : notes) {
+        line.append(" ").append(note.key).append("=");
+        line += note.is_number ? std::to_string(note.number) : std::string(note.text);
+      }
+      warned.push_back(line);
+    };
     pipeline_ = std::make_unique<Pipeline>(config_, services, warnings);
   }
   return *pipeline_;
@@ -83,8 +95,20 @@ Rig& Rig::request(const std::string& line,
 }
 
 Rig& Rig::body(const std::string& bytes) {
+  chunked(bytes);
+  exchange.body.declared = bytes.size();
+  return *this;
+}
+
+Rig& Rig::chunked(const std::string& bytes) {
   body_ = bytes;
   exchange.body.present = true;
+  exchange.body.limit = limit_;
+  return *this;
+}
+
+Rig& Rig::limit(std::uint64_t bytes) {
+  limit_ = bytes;
   return *this;
 }
 
@@ -97,7 +121,18 @@ Rig& Rig::tunnel(std::vector<std::string> fields, const std::string& host) {
 Rig::Progress Rig::run() {
   while (true) {
     const Progress progress = pipeline().run_request(exchange, last_need);
+    if (progress == Progress::wait) {
+      const Supply* awaited = exchange.awaited;
+      exchange.supplied.emplace_back(
+          awaited, std::make_shared<const Supplied>(
+                       result_of(pipeline().supply(awaited->slot()).fetch(outside))));
+      continue;
+    }
     if (progress != Progress::need_body) return progress;
+    if (last_need.whole && body_.size() > limit_ && pipeline().judges_large_body(exchange)) {
+      exchange.body.too_large = true;
+      continue;
+    }
     exchange.body.loaded = true;
     exchange.body.bytes =
         std::string_view(body_).substr(0, last_need.whole ? body_.size() : last_need.prefix);

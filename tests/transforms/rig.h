@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/transforms/fake_outside.h"
 #include "transforms/pipeline.h"
 #include "transforms/rewrite.h"
 
@@ -38,9 +39,14 @@ class Rig {
                std::vector<std::string> fields = {},
                const std::string& host = "api.test");
   Rig& body(const std::string& bytes);
+  /// The body came in chunks.
+  Rig& chunked(const std::string& bytes);
+  /// Bodies above it are too large.
+  Rig& limit(std::uint64_t bytes);
   /// A CONNECT check of `host`.
   Rig& tunnel(std::vector<std::string> fields = {}, const std::string& host = "api.test");
-  /// Runs the request phase; a body that is asked for is handed over as asked.
+  /// Runs the request phase; a body that is asked for is handed over as asked, and what is waited
+  /// for is fetched.
   Progress run();
 
   std::string target() const;
@@ -51,6 +57,8 @@ class Rig {
   const std::string& annotations(std::size_t index = 0) const;
 
   Exchange exchange;
+  FakeOutside outside;              ///< what supplies are fetched from
+  std::vector<std::string> warned;  ///< `message key=value` of the lines at run time
   std::vector<policy::ConfigWarning> warnings;
   std::vector<std::string> failures;  ///< `NAME ERROR RETRY` of the secrets that failed
   BodyNeed last_need;
@@ -60,6 +68,7 @@ class Rig {
   policy::Config config_;
   std::unique_ptr<SecretEnvironment> environment_ = std::make_unique<SecretEnvironment>();
   std::unique_ptr<Pipeline> pipeline_;
+  std::uint64_t limit_ = UINT64_MAX;
   std::string line_, body_;
   std::vector<std::string> field_texts_;
 };

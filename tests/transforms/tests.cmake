@@ -1,6 +1,7 @@
 set(transforms_tests
     rig.cc
     fake_outside.cc
+    hmac_sign_test.cc
     source_test.cc
     scrub_test.cc
     aws_answers_test.cc

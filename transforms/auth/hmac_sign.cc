@@ -169,6 +169,7 @@ class HmacSign : public Transform {
  public:
   explicit HmacSign(const BuildContext& context);
   std::string_view name() const override { return kName; }
+  bool gives_keys() const override { return true; }
   BodyNeed body_need(Exchange& exchange) const override;
   bool judges_large_bodies() const override { return true; }
   Verdict on_request(Exchange& exchange, Trace& trace) const override;

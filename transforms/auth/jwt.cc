@@ -59,6 +59,12 @@ JsonClaims& JsonClaims::text(std::string_view name, std::string_view value) {
   return *this;
 }
 
+JsonClaims& JsonClaims::boolean(std::string_view name, bool value) {
+  begin(name);
+  out_.put(value ? "true" : "false");
+  return *this;
+}
+
 JsonClaims& JsonClaims::number(std::string_view name, std::int64_t value) {
   begin(name);
   out_.put(std::to_string(value));

@@ -16,6 +16,7 @@ namespace iron::transforms {
 class JsonClaims {
  public:
   JsonClaims& text(std::string_view name, std::string_view value);
+  JsonClaims& boolean(std::string_view name, bool value);
   JsonClaims& number(std::string_view name, std::int64_t value);
   /// The object; nothing may be added after it.
   Secret finish();

@@ -18,6 +18,7 @@ class Secrets : public Transform {
  public:
   explicit Secrets(const BuildContext& context);
   std::string_view name() const override { return "secrets"; }
+  bool gives_keys() const override { return true; }
   BodyNeed body_need(Exchange& exchange) const override;
   Verdict on_request(Exchange& exchange, Trace& trace) const override;
 
