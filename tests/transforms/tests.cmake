@@ -1,7 +1,9 @@
 set(transforms_tests
     rig.cc
     fake_outside.cc
+    gcp_auth_test.cc
     hmac_sign_test.cc
+    oauth_token_test.cc
     source_test.cc
     scrub_test.cc
     aws_answers_test.cc
