@@ -19,11 +19,13 @@ bool same_keys(const Supplied* before, const Supplied& now) {
 
 }  // namespace
 
-CallDesk::CallDesk(Services& services, Publish publish, bool threaded, const Clock& clock)
+CallDesk::CallDesk(
+    Services& services, Resolver* names, Publish publish, bool threaded, const Clock& clock)
     : services_(services),
+      names_(names),
       publish_(std::move(publish)),
       loop_(clock),
-      lookups_(loop_, services.resolver),
+      lookups_(loop_, names == nullptr ? services.resolver : *names),
       pool_(loop_, services.idle_upstreams, 1),
       dialer_(lookups_, pool_, services.upstream_tls, no_own_addresses_),
       client_(loop_, dialer_, pool_),
@@ -34,6 +36,7 @@ CallDesk::~CallDesk() { stop(); }
 
 void CallDesk::start_thread() {
   const std::lock_guard lock(thread_mutex_);
+  if (names_ != nullptr) names_->start();
   thread_ = std::thread([this] {
     // Thread-local objects are registered now: the C library aborts when it has no memory for that
     // later.

@@ -23,9 +23,11 @@ class CallDesk final : public SupplyDesk {
  public:
   /// Tells every worker; called on the desk's thread.
   using Publish = std::function<void(Pipeline, transforms::ValuesPtr)>;
-  /// The services and the clock outlive it. The thread starts when it is first needed, or never, if
-  /// `threaded` is false: then a test turns loop().
+  /// The services and the clock outlive it, and so does `names`, which looks up the hosts of calls
+  /// and is started with the thread; null: as for clients. The thread starts when it is first
+  /// needed, or never, if `threaded` is false: then a test turns loop().
   CallDesk(Services& services,
+           Resolver* names,
            Publish publish,
            bool threaded = true,
            const Clock& clock = Clock::system());
@@ -86,9 +88,9 @@ class CallDesk final : public SupplyDesk {
   void sweep();
 
   Services& services_;
+  Resolver* const names_;
   const Publish publish_;
   EventLoop loop_;
-  std::unique_ptr<Resolver> system_resolver_;  ///< null: that of the services is it
   dns::LocalLookups lookups_;
   UpstreamPool pool_;
   const OwnAddresses no_own_addresses_;

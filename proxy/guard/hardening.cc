@@ -146,8 +146,12 @@ std::vector<FileGrant> files_to_follow(const policy::Config& config) {
   return files;
 }
 
-Hardening::Hardening(const policy::Config& config, const std::vector<std::string>& files)
-    : wanted_(config.hardening == "auto"), resolver_(config.dns.upstream_resolver) {
+Hardening::Hardening(const policy::Config& config,
+                     const std::vector<std::string>& files,
+                     bool calls_out)
+    : wanted_(config.hardening == "auto"),
+      calls_out_(calls_out),
+      resolver_(config.dns.upstream_resolver) {
   if (!wanted_ || kSanitized) return;
   grants_ = files_in_use(config);
   for (const std::string& path : files) add_with_directory(grants_, path);
@@ -178,7 +182,7 @@ void Hardening::apply(const char* name, const Result<void>& outcome) {
 
 /// Whether the C library is asked for names: the configured name server needs it for its own alone.
 bool Hardening::asks_c_library() const {
-  if (resolver_.empty()) return true;
+  if (resolver_.empty() || calls_out_) return true;
   const auto parts = policy::split_host_port(resolver_);
   return parts.has_value() && !parts->host.empty() && !policy::IpAddress::parse(parts->host);
 }

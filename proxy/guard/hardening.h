@@ -15,8 +15,11 @@ class Log;
 /// lacks is left out and named in the record.
 class Hardening {
  public:
-  /// `files`: further ones that are read while serving, each with its directory.
-  explicit Hardening(const policy::Config& config, const std::vector<std::string>& files = {});
+  /// `files`: further ones that are read while serving, each with its directory. `calls_out`: the
+  /// program makes calls of its own, for which the system's own lookups count.
+  explicit Hardening(const policy::Config& config,
+                     const std::vector<std::string>& files = {},
+                     bool calls_out = false);
   /// False in sanitizer builds: they map shadow memory, read /proc and trace their own threads.
   static bool possible();
 
@@ -42,7 +45,7 @@ class Hardening {
   bool asks_c_library() const;
   void prepare_lookups();
 
-  bool wanted_;
+  bool wanted_, calls_out_;
   std::string resolver_;
   std::vector<FileGrant> grants_;
   bool local_sockets_ = false;

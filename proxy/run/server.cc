@@ -16,11 +16,14 @@ int usable_cpus() {
   return std::max(1, CPU_COUNT(&set));
 }
 
-Server::Server(Services& services, std::shared_ptr<const Snapshot> snapshot, int workers) {
+Server::Server(Services& services,
+               Resolver* names,
+               std::shared_ptr<const Snapshot> snapshot,
+               int workers) {
   for (int i = 0; i < workers; ++i) {
     workers_.push_back(std::make_unique<Worker>(services, snapshot, workers));
   }
-  calls_ = std::make_unique<CallDesk>(services, [this](auto pipeline, auto values) {
+  calls_ = std::make_unique<CallDesk>(services, names, [this](auto pipeline, auto values) {
     for (auto& worker : workers_) {
       worker->post(
           [&worker = *worker, pipeline, values] { worker.site().set_values(pipeline, values); });

@@ -23,7 +23,11 @@ int usable_cpus();
 /// The serving part: workers with their acceptors, the admin listeners, the reloader.
 class Server {
  public:
-  Server(Services& services, std::shared_ptr<const Snapshot> snapshot, int workers);
+  /// `names` looks up the hosts of the program's own calls; see CallDesk.
+  Server(Services& services,
+         Resolver* names,
+         std::shared_ptr<const Snapshot> snapshot,
+         int workers);
   /// Ends everything at once.
   ~Server();
   Server(const Server&) = delete;

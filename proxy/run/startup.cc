@@ -88,6 +88,7 @@ class Startup {
   std::optional<Hardening> hardening_;
   std::optional<ReplacedFiles> replaced_files_;
   std::optional<Resolver> resolver_;
+  std::optional<Resolver> system_resolver_;  ///< where the configuration names another name server
   std::optional<Services> services_;
   std::vector<policy::ConfigWarning> warnings_;
   std::shared_ptr<Snapshot> snapshot_;
@@ -131,6 +132,7 @@ void Startup::start_broker() {
 
 void Startup::make_services() {
   resolver_.emplace(config_.dns.upstream_resolver);
+  if (!config_.dns.upstream_resolver.empty()) system_resolver_.emplace(std::string());
   services_.emplace(*log_, environment_, *resolver_, refusals_);
   const policy::Limits& limits = config_.proxy.limits;
   services_->gate.set_limits(limits.max_connections, limits.max_connections_per_client);
@@ -146,7 +148,8 @@ void Startup::make_services() {
 /// No thread exists before this, for it would keep what the process gives up here. All that is
 /// loaded afterwards shows at the start that a reload can load it too.
 void Startup::confine_files() {
-  hardening_.emplace(config_, snapshot_->pipeline->files());
+  const transforms::Pipeline& pipeline = *snapshot_->pipeline;
+  hardening_.emplace(config_, pipeline.files(), pipeline.supply_count() > 0);
   services_->may_read = [this](const std::string& path) { return hardening_->may_read(path); };
   hardening_->confine_files();
   log_->start();
@@ -233,7 +236,8 @@ void Startup::register_own(const BoundSocket& socket) {
 }
 
 void Startup::make_server() {
-  server_.emplace(*services_, snapshot_, usable_cpus());
+  server_.emplace(*services_, system_resolver_ ? &*system_resolver_ : nullptr, snapshot_,
+                  usable_cpus());
   const bool sni_only = config_.tls.sni_only();
   for (auto& [entry, socket] : sockets_.traffic) {
     register_own(socket);

@@ -21,6 +21,7 @@ set(wire_tests
   test_scrub
   test_field_secrets
   test_file_source
+  test_minted_tokens
   test_management
   test_shutdown
   test_limits
