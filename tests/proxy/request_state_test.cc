@@ -71,11 +71,14 @@ void compare(Differences& out, const UpstreamTarget& one, const UpstreamTarget& 
 }
 
 void compare(Differences& out, const transforms::BodyView& one, const transforms::BodyView& other) {
-  const auto& [present, loaded, complete, failed, bytes, parts] = one;
+  const auto& [present, loaded, complete, failed, too_large, limit, declared, bytes, parts] = one;
   out.field("present", present, other.present);
   out.field("loaded", loaded, other.loaded);
   out.field("complete", complete, other.complete);
   out.field("failed", failed, other.failed);
+  out.field("too_large", too_large, other.too_large);
+  out.field("limit", limit, other.limit);
+  out.field("declared", declared, other.declared);
   out.view("bytes", bytes, other.bytes);
   out.field("parts", parts.size(), other.parts.size());
 }
@@ -154,8 +157,10 @@ constexpr std::string_view kPoison = "poison";
 void fill(Headers& headers) { headers.add(kPoison, kPoison); }
 
 void fill(transforms::BodyView& body) {
-  auto& [present, loaded, complete, failed, bytes, parts] = body;
-  present = loaded = complete = failed = true;
+  auto& [present, loaded, complete, failed, too_large, limit, declared, bytes, parts] = body;
+  present = loaded = complete = failed = too_large = true;
+  limit = 1;
+  declared = 1;
   bytes = kPoison;
   parts.emplace_back();
 }

@@ -109,6 +109,7 @@ set(session_tests
   acceptor_test.cc
   beast_messages.cc
   beast_peers.cc
+  call_desk_test.cc
   client_session_test.cc
   connect_test.cc
   counted_allocations.cc
