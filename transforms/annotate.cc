@@ -103,6 +103,19 @@ bool any_rule(const std::vector<policy::Rule>& rules, const policy::Subject& sub
   });
 }
 
+/// Field::value is what the client sent; of a field that an earlier transform added it is empty. Of
+/// what is relayed unseen a value that was put in goes nowhere but into the record, which is what
+/// it is there for, unless the field's name says that it is a credential.
+std::string_view shown_value(const Exchange& exchange, const Field& field) {
+  if (!field.value.empty() || exchange.mode != Mode::sni_only || field.rewrite == 0) {
+    return field.value;
+  }
+  if (is_credential_field(field.name)) return {};
+  const FieldRewrite& rewrite = exchange.field_rewrites[field.rewrite - 1];
+  if (rewrite.kind != FieldRewrite::Kind::whole || rewrite.parts.empty()) return {};
+  return rewrite.parts.front().value->reveal();
+}
+
 Verdict Annotate::on_request(Exchange& exchange, Trace& trace) const {
   const policy::Subject subject = exchange.subject();
   std::vector<std::uint32_t>& matched = exchange.scratch.rules;
@@ -113,13 +126,14 @@ Verdict Annotate::on_request(Exchange& exchange, Trace& trace) const {
     const bool wanted = std::any_of(note.groups.begin(), note.groups.end(),
                                     [&](std::uint32_t group) { return matched[group] != 0; });
     if (!wanted) continue;
-    // Field::value is what the client sent; of a field that an earlier transform added it is empty.
     const Field* field = exchange.request.headers.find(note.name);
-    if (field == nullptr || field->value.empty()) continue;
+    if (field == nullptr) continue;
+    const std::string_view value = shown_value(exchange, *field);
+    if (value.empty()) continue;
     out += out.empty() ? '{' : ',';
     out += note.quoted_key;
     out += ':';
-    policy::append_json_string(out, field->value);
+    policy::append_json_string(out, value);
   }
   if (!out.empty()) out += '}';
   return Verdict::pass;

@@ -101,6 +101,13 @@ int compare_canonical(std::string_view a, std::string_view b) {
   return a.size() < b.size() ? -1 : 1;
 }
 
+bool is_credential_field(std::string_view name) {
+  static constexpr std::string_view kNames[] = {"Authorization", "Proxy-Authorization", "Cookie",
+                                                "X-Api-Key", "Api-Key"};
+  return std::any_of(std::begin(kNames), std::end(kNames),
+                     [&](std::string_view known) { return iequals(name, known); });
+}
+
 bool is_outside_field_set(std::string_view name) {
   return iequals(name, "Host") || iequals(name, "Transfer-Encoding");
 }

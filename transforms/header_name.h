@@ -22,6 +22,9 @@ std::string canonical_name(std::string_view name);
 /// Byte order of the canonical forms: negative, zero, positive.
 int compare_canonical(std::string_view a, std::string_view b);
 
+/// Fields that carry credentials by their name, which no record ever shows injected.
+bool is_credential_field(std::string_view name);
+
 /// `Host` and `Transfer-Encoding`, which no transform sees as fields.
 bool is_outside_field_set(std::string_view name);
 

@@ -41,7 +41,7 @@ Pipeline::Pipeline(const policy::Config& config,
     const BuildContext context{entry.config, "transforms[" + std::to_string(i) + "].config",
                                config.path,  services,
                                warnings,     risks,
-                               needs_};
+                               needs_, config.tls.sni_only()};
     transforms_.push_back(make_transform(entry.name, context));
     needs_response_body_ = needs_response_body_ || transforms_.back()->needs_response_body();
     scrubs_ = scrubs_ || transforms_.back()->scrubs();
@@ -59,7 +59,7 @@ std::shared_ptr<const KeyNet> Pipeline::key_net_with(const std::vector<SuppliedP
   std::vector<const Secret*> keys = keys_;
   for (const SuppliedPtr& slot : slots) {
     if (slot == nullptr) continue;
-    if (slot->value != nullptr) keys.push_back(slot->value.get());
+    if (slot->value != nullptr && slot->is_key) keys.push_back(slot->value.get());
     for (const SecretPtr& key : slot->keys) keys.push_back(key.get());
   }
   return std::make_shared<const KeyNet>(keys);

@@ -20,6 +20,7 @@ struct BuildContext {
   std::vector<policy::ConfigWarning>& warnings;
   Risks& risks;
   Needs& needs;
+  bool sni_only = false;  ///< no request is seen, and none is changed
 
   /// For reading blocks in which unknown keys are passed over with a warning.
   policy::BlockReader::Context reader(policy::YamlErrors& errors) const {

@@ -29,6 +29,7 @@ struct Supplied {
   /// Until then it is used without asking, by the monotonic clock; before now: it is for those who
   /// asked for it alone.
   std::int64_t until_ns = INT64_MIN;
+  bool is_key = true;  ///< false: it may stand in the log
   /// Further keys of it, for the log's net and for who signs with several.
   std::vector<SecretPtr> keys;
 };

@@ -222,5 +222,66 @@ class FileSources(WireTest):
         self.assertEqual(KEY, self.upstream.requests[-1].get("X-Key"))
 
 
+class Correlation(FileSources):
+    """Where nothing is intercepted, a value from a file may stand in the record, to tell whose connection it was."""
+
+    config = {"tls": {"mode": "sni-only", "ca_cert": None, "ca_key": None}}
+    VALUE = "correlation-0123456789abcdef"
+
+    def transforms_of(self, field):
+        entry = of_file(self.path, ttl="-1ns")
+        entry |= {"inject": {"header": field, "require": True}, "rules": [{"host": "*"}]}
+        del entry["replace"]
+        return [allowlist("*"), secrets(entry), {"name": "annotate", "config": {
+            "annotations": [{"rules": [{"host": "*"}], "headers": [field]}]}}]
+
+    def annotated(self, proxy, count):
+        """What the record of a connection without an origin says."""
+        peer = self.plain(proxy, "https")
+        try:
+            peer.start_tls(self.certificates.client_context(), "nowhere.test")
+        except OSError:
+            pass
+        record = proxy.wait_record("request", lambda record: record["audit"]["sni"] == "nowhere.test", count=count)
+        return record, record["request_transforms"][-1].get("annotations", {})
+
+    def test_the_value_of_each_connection(self):
+        proxy = self.start(over={"transforms": self.transforms_of("X-Corr")})
+        for count, value in enumerate((self.VALUE, self.VALUE + "-2"), 1):
+            self.write(value)
+            self.assertEqual({"header:X-Corr": value}, self.annotated(proxy, count)[1])
+
+    def test_missing(self):
+        proxy = self.start(over={"transforms": self.transforms_of("X-Corr")})
+        record, _ = self.annotated(proxy, 1)
+        self.assertEqual(("reject", 403, "secrets"), (record["audit"]["action"], record["audit"]["status_code"], record["rejected_by"]))
+        self.assertEqual("secret_unavailable", record["request_transforms"][1]["annotations"]["reject_reason"])
+
+    def test_not_of_credentials(self):
+        self.write(self.VALUE)
+        proxy = self.start(over={"transforms": self.transforms_of("x-api-key")})
+        self.assertEqual({}, self.annotated(proxy, 1)[1])
+        self.assertNotIn(self.VALUE, proxy.text())
+
+    def test_not_of_requests(self):
+        self.write(self.VALUE)
+        tls = {"mode": "mitm", "ca_cert": self.certificates.path("mitm.crt"), "ca_key": self.certificates.path("mitm.key")}
+        proxy = self.start(over={"transforms": self.transforms_of("X-Corr"), "tls": tls})
+        self.assertEqual(200, self.plain(proxy).request("GET", "/", self.upstream.host()).status)
+        self.assertEqual(self.VALUE, self.upstream.requests[-1].get("X-Corr"))
+        self.assertNotIn("annotations", proxy.wait_record("request")["request_transforms"][2])
+        self.assertNotIn(self.VALUE, proxy.text())
+
+
+def load_tests(loader, tests, pattern):
+    """Those of the base once."""
+    inherited = set(loader.getTestCaseNames(FileSources))
+    suite = loader.loadTestsFromTestCase(FileSources)
+    for name in loader.getTestCaseNames(Correlation):
+        if name not in inherited:
+            suite.addTest(Correlation(name))
+    return suite
+
+
 if __name__ == "__main__":
     main()

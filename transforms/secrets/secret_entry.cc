@@ -171,6 +171,9 @@ std::unique_ptr<const SecretEntry> build_entry(const RawEntry& raw,
   }
   if (raw.has_inject) {
     build_inject(raw.inject, label, *entry);
+    // Of what is relayed unseen nothing is changed: such a value is there for the record alone.
+    const bool for_record = !entry->header.empty() && !is_credential_field(entry->header);
+    if (context.sni_only && for_record) entry->source->set_public();
   } else {
     build_replace(raw.has_replace ? raw.replace : raw.legacy, *entry);
     entry->token_id = tokens.add(entry->token);

@@ -208,7 +208,7 @@ const Supplied* SecretSource::peek(const Exchange& exchange) const {
 }
 
 void SecretSource::keys(std::vector<const Secret*>& out) const {
-  if (!immediate()) return;
+  if (!immediate() || !is_key_) return;
   const bool there = environment_ != nullptr && !variable_.empty();
   const Secret* whole = there ? environment_->find(variable_) : nullptr;
   if (!written_.empty()) whole = &written_;
@@ -272,7 +272,8 @@ Supplied SecretSource::supplied() const {
   out.error = kept_.whole == nullptr ? kept_.error : kept_.part_error;
   out.value = kept_.part;
   out.forms = kept_.forms;
-  if (kept_.whole != nullptr) out.keys.push_back(kept_.whole);
+  out.is_key = is_key_;
+  if (kept_.whole != nullptr && is_key_) out.keys.push_back(kept_.whole);
   return out;
 }
 

@@ -32,6 +32,8 @@ class SecretSource final : public Supply {
   const std::string& name() const { return name_; }
   /// Of a source that is a variable; empty for others.
   const std::string& variable() const { return variable_; }
+  /// Its value is none that the log must not show.
+  void set_public() { is_key_ = false; }
   /// There at once: nothing is ever waited for.
   bool immediate() const { return kind_ == nullptr; }
 
@@ -73,6 +75,7 @@ class SecretSource final : public Supply {
   std::unique_ptr<SourceKind> kind_;  ///< null: immediate
   std::int64_t ttl_ns_ = 0, failure_ttl_ns_ = 0;
   MakeForms make_forms_;
+  bool is_key_ = true;
 
   // Of an immediate one; any thread.
   const SecretEnvironment* environment_;
