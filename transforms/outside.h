@@ -89,6 +89,8 @@ class Outside {
   /// The whole file. Errors as `open /p: no such file or directory`, `read /p: is a directory`,
   /// `i/o timeout`; Fault::body_too_large beyond `most`.
   virtual Task<Result<Secret>> read_file(const std::string& path, std::size_t most) = 0;
+  /// Whether users other than the owner and his group can read the file.
+  virtual bool readable_by_others(const std::string& path) const = 0;
   /// What the program wrote. Fails with the last line of its error output.
   virtual Task<Result<Secret>> run(const ProgramRun& program) = 0;
   /// False: the time of the whole was over before.

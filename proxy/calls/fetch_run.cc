@@ -88,6 +88,11 @@ Task<Result<Secret>> FetchRun::read_file(const std::string& path, std::size_t mo
   co_return std::move(exact);
 }
 
+bool FetchRun::readable_by_others(const std::string& path) const {
+  struct stat info{};
+  return ::stat(path.c_str(), &info) == 0 && (info.st_mode & S_IROTH) != 0;
+}
+
 Task<Result<Secret>> FetchRun::run(const transforms::ProgramRun& program) {
   co_return fail("running " + program.program + " is not supported by this build");
 }

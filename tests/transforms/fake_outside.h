@@ -46,6 +46,7 @@ class FakeOutside final : public Outside {
 
   Task<Result<CallAnswer>> call(const CallRequest& request) override;
   Task<Result<Secret>> read_file(const std::string& path, std::size_t most) override;
+  bool readable_by_others(const std::string& path) const override { return path == "/public"; }
   Task<Result<Secret>> run(const ProgramRun& program) override;
   Task<bool> sleep(std::chrono::nanoseconds duration) override;
   std::int64_t monotonic_ns() const override { return time_ns; }

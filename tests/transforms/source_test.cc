@@ -153,6 +153,15 @@ TEST(Source, AFileThatIsGoneIsUsedForTwoSeconds) {
   }
 }
 
+TEST(Source, WhatIsSeldomMeantIsToldOnce) {
+  BuiltSource built("{type: file, path: /public, ttl: -1ns}");
+  FakeOutside outside;
+  outside.files["/public"] = "one\n";
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(built.get(outside), "one\n");
+  EXPECT_THAT(outside.notes, ElementsAre("WARN secret file ends with a line break secret=/public",
+                                         "WARN secret file is readable by others secret=/public"));
+}
+
 TEST(Source, OtherFaultsOfAFileAreWaitedOut) {
   BuiltSource built("{type: file, path: /k, ttl: 10s}");
   FakeOutside outside;

@@ -30,10 +30,7 @@ class FileSource final : public SourceKind {
       co_return fail("reading secret file " + shown + ": " + read.error().text);
     }
     if (read->empty()) co_return fail("secret file " + shown + " is empty");
-    if (read->reveal().ends_with('\n') && !std::exchange(told_, true)) {
-      outside.note(Outside::Gravity::warn, "secret file ends with a line break",
-                   {{"secret", path_}});
-    }
+    tell(*read, outside);
     co_return std::move(read);
   }
   bool revoked(std::int64_t now_ns) const override {
@@ -44,9 +41,21 @@ class FileSource final : public SourceKind {
   }
 
  private:
+  /// What works, but is seldom meant; each once.
+  void tell(const Secret& value, Outside& outside) {
+    if (value.reveal().ends_with('\n') && !std::exchange(told_, true)) {
+      outside.note(Outside::Gravity::warn, "secret file ends with a line break",
+                   {{"secret", path_}});
+    }
+    if (!std::exchange(looked_, true) && outside.readable_by_others(path_)) {
+      outside.note(Outside::Gravity::warn, "secret file is readable by others",
+                   {{"secret", path_}});
+    }
+  }
+
   const std::string path_;
   std::int64_t gone_since_ns_ = INT64_MAX;
-  bool told_ = false;
+  bool told_ = false, looked_ = false;
 };
 
 }  // namespace
