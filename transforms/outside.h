@@ -56,13 +56,18 @@ struct CallRequest {
   std::optional<std::string> parent;
 };
 
+/// What came back; all of it may repeat a key.
 struct CallAnswer {
+  using Fields = std::vector<std::pair<std::string_view, std::string_view>>;
   int status = 0;
-  std::string reason;  ///< of the status line
-  std::vector<std::pair<std::string, std::string>> fields;
+  std::string_view reason;  ///< of the status line
+  Fields fields;
+  Secret head;  ///< where these stand
   Secret body;
   bool cut = false;  ///< the body was longer than `most`
 
+  /// Keeps a copy of the status line's reason and of the fields.
+  void set_head(std::string_view reason_in, const Fields& fields_in);
   /// Value of the first field of that name, compared without case; empty if there is none.
   std::string_view field(std::string_view name) const;
   /// `404 Not Found`, with the usual words for a status whose line has none.

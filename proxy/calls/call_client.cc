@@ -146,10 +146,9 @@ Task<Result<void>> CallClient::exchange(const Hop& hop,
   if (!checks.error.empty()) co_return fail(checks.error);
   if (response.status == 101) co_return fail("unexpected 101 Switching Protocols");
   answer.status = response.status;
-  answer.reason = response.reason;
-  for (const Field& field : response.headers.all()) {
-    answer.fields.emplace_back(field.name, field.value);
-  }
+  CallAnswer::Fields fields;
+  for (const Field& field : response.headers.all()) fields.emplace_back(field.name, field.value);
+  answer.set_head(response.reason, fields);
   BodySource& source = upstream.answer(response, checks.framing);
   AnswerText text(answer.field("Content-Encoding"), hop.request.most);
   const Result<void> read = co_await read_body(terms, source, text);

@@ -27,7 +27,13 @@ CallAnswer FakeOutside::answer(int status,
                                const std::vector<std::string>& fields) {
   CallAnswer out;
   out.status = status;
-  for (const std::string& field : fields) out.fields.push_back(split(field));
+  CallAnswer::Fields views;
+  for (const std::string& field : fields) {
+    const std::string_view text = field;
+    const std::size_t colon = text.find(": ");
+    views.emplace_back(text.substr(0, colon), text.substr(colon + 2));
+  }
+  out.set_head({}, views);
   out.body = Secret::copy_of(body);
   return out;
 }

@@ -10,6 +10,7 @@ set(wire_tests
   test_field_wire
   test_hermes
   test_memory
+  test_memory_of_calls
   test_core_file
   test_hardening
   test_replaced_files

@@ -92,7 +92,7 @@ MintFailure mint_failed(std::string text) { return {std::move(text), "mint_faile
 MintFailure status_failure(const TokenAnswer& answer) {
   const std::string status = std::to_string(answer.status);
   std::string text = "oauth2: cannot fetch token: " + status;
-  if (!answer.reason.empty()) text.append(" ").append(answer.reason);
+  if (!answer.reason.empty()) text += " " + quotable_answer(answer.reason, answer.sent);
   text += "\nResponse: " + quotable_answer(answer.body.reveal(), answer.sent);
   return {std::move(text), "token_endpoint_http_" + status};
 }

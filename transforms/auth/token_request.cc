@@ -53,13 +53,12 @@ Task<MintResult> request_token(Outside& outside, TokenRequest request) {
     co_return MintFailure{"Post " + policy::quoted(request.endpoint) + ": " + answer.error().text,
                           "mint_failed"};
   }
-  const TokenAnswer read{
-      answer->status,
-      answer->reason.empty() ? status_reason(answer->status) : std::string_view(answer->reason),
-      answer->field("Content-Type"),
-      answer->body,
-      seconds_of(outside.now()),
-      request.sent};
+  const TokenAnswer read{answer->status,
+                         answer->reason.empty() ? status_reason(answer->status) : answer->reason,
+                         answer->field("Content-Type"),
+                         answer->body,
+                         seconds_of(outside.now()),
+                         request.sent};
   co_return read_token_answer(read, request.form);
 }
 
