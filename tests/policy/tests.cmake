@@ -9,8 +9,10 @@ set(policy_tests
     ip_address_test.cc
     json_reader_test.cc
     json_writer_test.cc
+    no_proxy_test.cc
     pass_through_test.cc
     path_test.cc
+    proxy_url_test.cc
     rules_test.cc
     secret_test.cc
     config_keys_test.cc

@@ -30,7 +30,7 @@ WINGS = {
         "": {""},
         "secret": {"", "secret"},
         "json": {"", "secret", "json"},
-        "match": {"", "match", "yaml"},
+        "match": {"", "secret", "match", "yaml"},
         "yaml": {"", "yaml"},
         "config": {"", "match", "yaml", "config"},
     },
