@@ -172,6 +172,7 @@ UpstreamContext::~UpstreamContext() { SSL_CTX_free(context_); }
 
 int UpstreamContext::on_new_session(SSL* ssl, SSL_SESSION* session) {
   auto& stream = *static_cast<Stream*>(SSL_get_app_data(ssl));
+  if (stream.ssl() != ssl) return 0;  // of the parent proxy that a tunnel goes through
   const auto sessions = stream.sessions_.lock();
   if (!sessions || SSL_SESSION_is_resumable(session) != 1) return 0;
   try {

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "tls/context.h"
 #include "tls/error_text.h"
@@ -39,7 +40,8 @@ void clear_errors() {
 
 }  // namespace
 
-/// The BIO under each SSL: the descriptor, with bytes read too early in front.
+/// The BIO under each SSL: the descriptor, or the TLS that it is nested in, with bytes read too
+/// early in front.
 struct StreamBio {
   static BIO_METHOD* method() {
     static BIO_METHOD* const made = make();
@@ -58,7 +60,8 @@ struct StreamBio {
   static int read(BIO* bio, char* out, int size) {
     auto& stream = *static_cast<Stream*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
-    if (stream.surplus_used_ < stream.surplus_.size()) {
+    const bool outer = is_outer(bio, stream);
+    if (!outer && stream.surplus_used_ < stream.surplus_.size()) {
       const std::size_t count =
           std::min(static_cast<std::size_t>(size), stream.surplus_.size() - stream.surplus_used_);
       std::memcpy(out, stream.surplus_.data() + stream.surplus_used_, count);
@@ -67,15 +70,26 @@ struct StreamBio {
       if (stream.surplus_.empty()) stream.surplus_used_ = 0;
       return static_cast<int>(count);
     }
-    const auto got = stream.receive(out, static_cast<std::size_t>(size));
+    const bool nested = stream.outer_ != nullptr && !outer;
+    const auto got = nested ? stream.receive_nested(out, static_cast<std::size_t>(size))
+                            : stream.receive(out, static_cast<std::size_t>(size));
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_read(bio);
     if (got == 0) BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
     return static_cast<int>(got);
   }
 
+  static bool is_outer(BIO* bio, const Stream& stream) {
+    return stream.outer_ != nullptr && bio == SSL_get_rbio(stream.outer_);
+  }
+
   static int write(BIO* bio, const char* bytes, int size) {
     auto& stream = *static_cast<Stream*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
+    if (stream.outer_ != nullptr && !is_outer(bio, stream)) {
+      const auto taken = stream.send_nested(bytes, static_cast<std::size_t>(size));
+      if (taken < 0 && errno == EAGAIN) BIO_set_retry_write(bio);
+      return static_cast<int>(taken);
+    }
     const int flags = MSG_NOSIGNAL | (stream.more_follows_ ? MSG_MORE : 0);
     const bool shows_certificate = stream.certificate_made_ && !stream.certificate_sent_;
     const bool peer_listens = shows_certificate && !has_ended(stream.descriptor_);
@@ -93,10 +107,11 @@ struct StreamBio {
 };
 
 Stream::~Stream() {
-  if (ssl_ != nullptr) {
+  for (SSL* ssl : {ssl_, outer_}) {
+    if (ssl == nullptr) continue;
     // Without a shutdown flag OpenSSL marks the session not resumable when it is freed.
-    if (!broken_) SSL_set_shutdown(ssl_, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
-    SSL_free(ssl_);
+    if (!broken_) SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    SSL_free(ssl);
   }
   if (descriptor_ >= 0) ::close(descriptor_);
 }
@@ -107,6 +122,31 @@ std::ptrdiff_t Stream::receive(char* into, std::size_t size) {
   const auto got = ::recv(descriptor_, into, size, 0);
   drained_ = got < 0 ? errno == EAGAIN : static_cast<std::size_t>(got) < size;
   return got;
+}
+
+std::ptrdiff_t Stream::receive_nested(char* into, std::size_t size) {
+  std::size_t got = 0;
+  const int result = SSL_read_ex(outer_, into, size, &got);
+  return result == 1 ? static_cast<std::ptrdiff_t>(got) : nested_failure();
+}
+
+std::ptrdiff_t Stream::send_nested(const char* bytes, std::size_t size) {
+  std::size_t taken = 0;
+  const int result = SSL_write_ex(outer_, bytes, size, &taken);
+  return result == 1 ? static_cast<std::ptrdiff_t>(taken) : nested_failure();
+}
+
+/// As a failed recv(2) or send(2). SSL_get_error would look at the thread's queue, where the inner
+/// connection may have left something that is no fault.
+std::ptrdiff_t Stream::nested_failure() {
+  const bool waits = SSL_want_read(outer_) || SSL_want_write(outer_);
+  if (waits && BIO_should_retry(SSL_get_rbio(outer_))) {
+    errno = EAGAIN;
+    return -1;
+  }
+  if ((SSL_get_shutdown(outer_) & SSL_RECEIVED_SHUTDOWN) != 0) return 0;
+  errno = ECONNRESET;
+  return -1;
 }
 
 void Stream::unread(std::string_view bytes) {
@@ -161,6 +201,13 @@ Result<void> Stream::start_client(const UpstreamContext& context,
   if (resume != nullptr) SSL_set_session(ssl_, resume);
   return {};
 }
+
+void Stream::offer_http1() {
+  constexpr unsigned char kProtocols[] = "\x08http/1.1";
+  if (SSL_set_alpn_protos(ssl_, kProtocols, sizeof kProtocols - 1) != 0) throw std::bad_alloc();
+}
+
+void Stream::nest() { outer_ = std::exchange(ssl_, nullptr); }
 
 IoResult Stream::handshake() {
   drained_ = false;
@@ -280,6 +327,10 @@ IoResult Stream::write(std::span<const char> bytes) {
 
 bool Stream::has_pending() const {
   if (surplus_used_ < surplus_.size()) return true;
+  if (outer_ != nullptr &&
+      (SSL_has_pending(outer_) == 1 || (SSL_get_shutdown(outer_) & SSL_RECEIVED_SHUTDOWN) != 0)) {
+    return true;
+  }
   if (ssl_ == nullptr) return false;
   // The socket does not announce again an end that came with data: the peer may keep it open.
   return SSL_has_pending(ssl_) == 1 || (SSL_get_shutdown(ssl_) & SSL_RECEIVED_SHUTDOWN) != 0;
@@ -330,6 +381,7 @@ void Stream::reset_on_close() {
 
 void Stream::free_buffers() {
   if (ssl_ != nullptr) SSL_free_buffers(ssl_);
+  if (outer_ != nullptr) SSL_free_buffers(outer_);
 }
 
 bool Stream::set_bulk(bool on) {

@@ -62,6 +62,11 @@ class Stream {
                             bool is_address,
                             SSL_SESSION* resume,
                             std::weak_ptr<SessionStore> sessions);
+  /// Client side, before the handshake: asks for HTTP/1.1 by ALPN (RFC 7301).
+  void offer_http1();
+  /// The TLS that is there was with a parent proxy, and a tunnel begins: what is started next runs
+  /// inside of it. Nothing of the tunnel may have been read.
+  void nest();
   IoResult handshake();
   void set_leaf(std::shared_ptr<const Leaf> leaf) { leaf_ = std::move(leaf); }
   /// No leaf can be had: the next step ends the handshake with internal_error, and
@@ -114,6 +119,9 @@ class Stream {
  private:
   friend struct StreamBio;
   std::ptrdiff_t receive(char* into, std::size_t size);
+  std::ptrdiff_t receive_nested(char* into, std::size_t size);
+  std::ptrdiff_t send_nested(const char* bytes, std::size_t size);
+  std::ptrdiff_t nested_failure();
   friend class ServerContext;
   friend class UpstreamContext;
   IoResult outcome(int result);
@@ -125,6 +133,7 @@ class Stream {
 
   int descriptor_ = -1;
   SSL* ssl_ = nullptr;
+  SSL* outer_ = nullptr;  ///< carries the records of `ssl_`
   LeafStore* store_ = nullptr;
   std::shared_ptr<const Leaf> leaf_;
   std::weak_ptr<SessionStore> sessions_;

@@ -304,5 +304,107 @@ TEST_F(TlsStream, BytesThatAreNotTlsEndTheHandshake) {
   ::close(ends_.second);
 }
 
+/// A tunnel through a parent proxy that is spoken to in TLS.
+class NestedStream : public TlsStream {
+ protected:
+  void nest() {
+    start("parent.test");
+    shake_ok();
+    outer_ = client_->ssl();
+    server_->nest();
+    client_->nest();
+    server_->start_server(context_, authority_.leaves(), {});
+    ASSERT_TRUE(client_->start_client(upstream_, "h.test", false, nullptr, sessions_));
+    shake_ok();
+  }
+  SSL* outer_ = nullptr;
+};
+
+TEST_F(NestedStream, CarriesBytesBothWaysAndEnds) {
+  nest();
+  EXPECT_EQ(server_->sni(), "h.test");
+  EXPECT_NE(client_->ssl(), outer_);
+  const std::string large(100000, 'l');
+  for (int round = 0; round < 3; ++round) {
+    write_everything(*client_, "question");
+    EXPECT_EQ(read_exactly(*server_, 8), "question");
+    write_everything(*server_, large);
+    EXPECT_EQ(read_exactly(*client_, large.size()), large);
+    client_->free_buffers();
+  }
+  server_->end_writing();
+  std::array<char, 16> room{};
+  EXPECT_EQ(read_settled(*client_, room).status, Io::eof);
+  EXPECT_TRUE(client_->has_pending()) << "an end is announced once only";
+}
+
+TEST_F(NestedStream, WhatTheOuterConnectionHoldsIsPending) {
+  nest();
+  write_everything(*server_, "abcdef");
+  await_readable(client_->descriptor());
+  std::array<char, 3> room{};
+  EXPECT_EQ(read_settled(*client_, room).size, 3u);
+  EXPECT_TRUE(client_->has_pending());
+  EXPECT_EQ(client_->read(room).size, 3u);
+  EXPECT_EQ(client_->read(room).status, Io::want_read);
+  EXPECT_FALSE(client_->has_pending());
+}
+
+TEST_F(NestedStream, AFullPeerIsWaitedFor) {
+  nest();
+  const std::string block(65536, 'x');
+  std::size_t sent = 0;
+  IoResult result;
+  for (int i = 0; i < 100000 && result.status == Io::ok; ++i) {
+    result = client_->write(block);
+    sent += result.size;
+  }
+  EXPECT_EQ(result.status, Io::want_write);
+  EXPECT_EQ(read_exactly(*server_, sent).size(), sent);
+  write_everything(*client_, block);
+  EXPECT_EQ(read_exactly(*server_, block.size()), block);
+}
+
+TEST_F(NestedStream, TicketsOfTheParentAreNotTheOrigins) {
+  start("parent.test");
+  shake_ok();
+  // The parent's come with the first bytes of the tunnel.
+  server_->nest();
+  client_->nest();
+  auto origins = std::make_shared<SessionStore>();
+  server_->start_server(context_, authority_.leaves(), {});
+  ASSERT_TRUE(client_->start_client(upstream_, "h.test", false, nullptr, origins));
+  shake_ok();
+  write_everything(*server_, "x");
+  EXPECT_EQ(read_exactly(*client_, 1), "x");
+  int count = 0;
+  while (SSL_SESSION* session = origins->take()) {
+    SSL_SESSION_free(session);
+    ++count;
+  }
+  EXPECT_EQ(count, SSL_get_num_tickets(server_->ssl()));
+}
+
+TEST_F(NestedStream, AnEndOfTheParentIsNoEndOfTheOrigin) {
+  nest();
+  write_everything(*server_, "abc");
+  EXPECT_EQ(read_exactly(*client_, 3), "abc");
+  server_->reset_on_close();
+  server_.reset();
+  await_readable(client_->descriptor());
+  std::array<char, 16> room{};
+  EXPECT_EQ(read_settled(*client_, room).status, Io::error);
+}
+
+TEST_F(TlsStream, AsksForHttp1WhereItIsTold) {
+  start();
+  client_->offer_http1();
+  shake_ok();
+  const unsigned char* chosen = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(client_->ssl(), &chosen, &size);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(chosen), size), "http/1.1");
+}
+
 }  // namespace
 }  // namespace iron::tls
