@@ -16,6 +16,7 @@
 #include "policy/errno_text.h"
 #include "proxy/net/bound_socket.h"
 #include "proxy/net/keep_alive.h"
+#include "proxy/net/parent_tunnel.h"
 #include "proxy/wait/event_loop.h"
 #include "proxy/wait/socket_address.h"
 
@@ -29,6 +30,12 @@ constexpr auto kShortestShare = std::chrono::seconds(2);
 constexpr auto kFallbackDelay = std::chrono::milliseconds(300);
 constexpr std::size_t kAttemptsAtOnce = 4;  // of one family
 constexpr auto kHandshakeTimeout = std::chrono::seconds(10);
+
+/// Of a parent that cannot be had.
+Error by_parent(Error error) {
+  if (error.fault != Fault::client_gone) error.text = "proxyconnect tcp: " + error.text;
+  return error;
+}
 
 Error client_gone() { return fail("client gone", Fault::client_gone); }
 
@@ -237,7 +244,8 @@ Task<Result<const tls::UpstreamContext*>> Dialer::context(Pause& pause,
 
 Task<Result<void>> Dialer::secure(Pause& pause,
                                   const DialRequest& request,
-                                  UpstreamConnection& upstream) {
+                                  UpstreamConnection& upstream,
+                                  Handshake handshake) {
   auto context = co_await this->context(pause, request);
   if (context.has_error()) co_return context.error();
   auto sessions = pool_.sessions(request.key);
@@ -246,7 +254,8 @@ Task<Result<void>> Dialer::secure(Pause& pause,
       **context, request.target.host, request.target.literal.has_value(), resume, sessions);
   if (resume != nullptr) SSL_SESSION_free(resume);
   if (started.has_error()) co_return started.error();
-  pause.set_timeout(kHandshakeTimeout);
+  if (handshake.asks_for_http1) upstream.connection.stream().offer_http1();
+  pause.set_timeout(handshake.timeout);
   while (true) {
     const IoResult result = upstream.connection.handshake();
     if (result.status == Io::ok) break;
@@ -262,6 +271,10 @@ Task<Result<void>> Dialer::secure(Pause& pause,
 }
 
 Task<Result<UpstreamPtr>> Dialer::dial_tcp(Pause& pause, const DialRequest& request) {
+  if (request.parent != nullptr) {
+    Result<UpstreamPtr> tunnel = co_await dial_parent(pause, request);
+    co_return std::move(tunnel);
+  }
   // Whoever has not been asked before is not watched, and could leave unseen until a lookup or a
   // connect is over.
   if (request.abandonment.abandoned()) co_return client_gone();
@@ -289,11 +302,41 @@ Task<Result<UpstreamPtr>> Dialer::dial_tcp(Pause& pause, const DialRequest& requ
   }
 }
 
+Task<Result<UpstreamPtr>> Dialer::dial_parent(Pause& pause, const DialRequest& request) {
+  using Kind = policy::ProxyUrl::Kind;
+  const ParentHop& hop = *request.parent;
+  const policy::ProxyUrl& url = *hop.url;
+  if (!url.usable()) co_return fail(std::string(kUnsupportedParent));
+  const UpstreamTarget place{url.kind() == Kind::https, url.host(), url.literal(), url.port()};
+  const policy::DenyList none;
+  const DialRequest to_parent{none, place, request.key, request.abandonment, request.address};
+  Result<UpstreamPtr> connected = co_await dial_tcp(pause, to_parent);
+  if (connected.has_error()) co_return by_parent(connected.error());
+  Connection& connection = (*connected)->connection;
+  if (place.tls) {
+    const std::string sessions = "parent " + url.text();
+    const DialRequest in_tls{none, place, sessions, request.abandonment, request.address};
+    const Handshake handshake{hop.handshake_timeout, true};
+    const auto secured = co_await secure(pause, in_tls, **connected, handshake);
+    if (secured.has_error()) co_return by_parent(secured.error());
+  }
+  if (!hop.tunnel) co_return std::move(connected);
+  const UpstreamTarget& target = request.target;
+  const auto checked = url.kind() == Kind::socks5 ? hop.checked : std::nullopt;
+  ParentHandshake handshake(url, {target.host, target.port, target.literal, checked});
+  const auto opened = co_await open_tunnel(connection, pause, handshake, request.abandonment,
+                                           hop.handshake_timeout);
+  if (opened.has_error()) co_return opened.error();
+  if (place.tls && target.tls) connection.stream().nest();
+  co_return std::move(connected);
+}
+
 Task<Result<UpstreamPtr>> Dialer::dial(Pause& pause, const DialRequest& request) {
   auto connected = co_await dial_tcp(pause, request);
   if (connected.has_error() || !request.target.tls) co_return std::move(connected);
   UpstreamConnection& upstream = **connected;
-  const auto secured = co_await secure(pause, request, upstream);
+  const Handshake handshake{kHandshakeTimeout};
+  const auto secured = co_await secure(pause, request, upstream, handshake);
   if (secured.has_error()) co_return secured.error();
   co_return std::move(connected);
 }

@@ -50,6 +50,15 @@ void UpstreamPool::make_key(const UpstreamTarget& target, std::string& key) {
   key.append(digits, std::to_chars(digits, digits + sizeof digits, target.port).ptr);
 }
 
+void UpstreamPool::make_key(const UpstreamTarget& target,
+                            const policy::ProxyUrl& parent,
+                            bool tunnel,
+                            std::string& key) {
+  key.clear();
+  if (tunnel) make_key(target, key);
+  key.append(tunnel ? " through " : "requests to ").append(parent.text());
+}
+
 UpstreamPtr UpstreamPool::take(const std::string& key, bool check) {
   const auto found = entries_.find(key);
   if (found == entries_.end()) return nullptr;

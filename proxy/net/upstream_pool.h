@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "policy/match/ip_address.h"
+#include "policy/match/proxy_url.h"
 #include "proxy/net/connection.h"
 #include "proxy/net/idle_budget.h"
 #include "proxy/wait/event_loop.h"
@@ -45,9 +46,10 @@ struct UpstreamConnection : ListNode {  // in the pool's order of idling
   bool alive(bool check) const;
 
   Connection connection;
-  std::string address;  ///< `ip:port`
-  std::string key;      ///< pool key
-  bool reused = false;  ///< came from the pool
+  std::string address;     ///< `ip:port`
+  std::string key;         ///< pool key
+  bool reused = false;     ///< came from the pool
+  bool name_only = false;  ///< leads through a parent proxy to a name that nobody here knows
   SteadyTime idle_since{};
   bool buffers_held = true;  ///< OpenSSL's record buffers, given back after a second of idling
 
@@ -67,6 +69,12 @@ class UpstreamPool {
 
   /// Writes the pool key of `target` to `key` (reused).
   static void make_key(const UpstreamTarget& target, std::string& key);
+  /// That of connections through `parent`: of a tunnel to `target`, or, `tunnel` false, of those on
+  /// which requests to any target go to the parent.
+  static void make_key(const UpstreamTarget& target,
+                       const policy::ProxyUrl& parent,
+                       bool tunnel,
+                       std::string& key);
   /// A connection that looks alive, or null. `check`: also ask the kernel whether the peer has
   /// left, for requests that cannot be sent twice.
   UpstreamPtr take(const std::string& key, bool check);

@@ -65,6 +65,9 @@ set(proxy_tests
   own_addresses_test.cc
   own_ending_test.cc
   own_upstreams_test.cc
+  parent_dial_test.cc
+  parent_handshake_test.cc
+  parent_tunnel_test.cc
   poller_test.cc
   rate_limit_test.cc
   record_batch_test.cc
@@ -82,6 +85,8 @@ set(proxy_tests
   silence_test.cc
   socket_address_test.cc
   sockets_test.cc
+  target_check_test.cc
+  task_test.cc
   transfer_body_test.cc
   transfer_test.cc
   transfer_turn_test.cc
