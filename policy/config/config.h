@@ -10,6 +10,7 @@
 #include "policy/config_error.h"
 #include "policy/duration.h"
 #include "policy/match/pass_through.h"
+#include "policy/match/proxy_url.h"
 
 namespace iron::policy {
 
@@ -68,6 +69,12 @@ struct Config {
     std::vector<PassThroughEntry> passthrough;
     bool explain_denials = false, pin_tunnel_target = false, strict_paths = false,
          deny_special_addresses = false;
+
+    struct UpstreamProxy {
+      bool present = false;  ///< with it the proxy environment counts
+      ProxyUrl http_proxy, https_proxy;
+      std::string no_proxy;
+    } upstream_proxy;
   } proxy;
 
   struct Tls {

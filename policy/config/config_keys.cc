@@ -9,6 +9,8 @@
 namespace iron::policy {
 namespace {
 
+using UpstreamProxy = Config::Proxy::UpstreamProxy;
+
 template <auto... Path>
 constexpr auto at = +[](Config& config) -> auto& { return (config.*....*Path); };
 
@@ -182,6 +184,26 @@ constexpr ConfigKey kKeys[] = {
      .reload = Reload::applied,
      .meaning = "adds what the IANA registries do not call globally reachable, and known metadata "
                 "addresses, to the deny list"},
+    {.path = "proxy.upstream_proxy",
+     .error_type = "config.UpstreamProxy",
+     .reload = Reload::applied,
+     .meaning = "parent proxies; see below",
+     .present = at<&Config::proxy, &Config::Proxy::upstream_proxy, &UpstreamProxy::present>},
+    {.path = "proxy.upstream_proxy.http_proxy",
+     .member = at<&Config::proxy, &Config::Proxy::upstream_proxy, &UpstreamProxy::http_proxy>,
+     .reload = Reload::applied,
+     .default_words = "none",
+     .meaning = "parent for `http://` and `ws://` targets"},
+    {.path = "proxy.upstream_proxy.https_proxy",
+     .member = at<&Config::proxy, &Config::Proxy::upstream_proxy, &UpstreamProxy::https_proxy>,
+     .reload = Reload::applied,
+     .default_words = "none",
+     .meaning = "parent for `https://` and `wss://` targets, sni-only sessions and pass-through"},
+    {.path = "proxy.upstream_proxy.no_proxy",
+     .member = at<&Config::proxy, &Config::Proxy::upstream_proxy, &UpstreamProxy::no_proxy>,
+     .reload = Reload::applied,
+     .form = "comma list",
+     .meaning = "targets that are reached directly"},
     {.path = "tls", .error_type = "config.TLS"},
     {.path = "tls.mode",
      .member = at<&Config::tls, &Config::Tls::mode>,

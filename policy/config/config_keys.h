@@ -27,7 +27,8 @@ using KeyMember = std::variant<std::monostate,
                                MemberOf<std::string>,
                                MemberOf<std::vector<DnsRecord>>,
                                MemberOf<std::vector<PassThroughEntry>>,
-                               MemberOf<std::vector<TransformConfig>>>;
+                               MemberOf<std::vector<TransformConfig>>,
+                               MemberOf<ProxyUrl>>;
 
 /// What a value must be, whatever the other keys say, and with it the text of the fault.
 enum class Check {
@@ -64,6 +65,8 @@ struct ConfigKey {
   /// Type and default in the documents, where they say more than the type and value do. Markdown.
   std::string_view form = {}, default_words = {};
   std::string_view meaning = {};  ///< what the documents say; Markdown
+  /// Of a block that means something by being there, even empty: set where it is.
+  MemberOf<bool> present = nullptr;
 
   bool is_block() const { return std::holds_alternative<std::monostate>(member); }
 };

@@ -13,8 +13,10 @@
 #include "policy/config/config.h"
 #include "policy/config/config_keys.h"
 #include "policy/config/open_file.h"
+#include "policy/config/proxy_passwords.h"
 #include "policy/errno_text.h"
 #include "policy/quote.h"
+#include "policy/secret/secret.h"
 #include "policy/yaml/yaml_reader.h"
 
 namespace iron::policy {
@@ -33,22 +35,35 @@ class File {
   ~File() { ::close(descriptor_); }
   File(const File&) = delete;
 
+  /// Leaves no copy of what it read anywhere else: it may hold the password of a parent proxy.
   std::string read() const {
+    constexpr std::size_t kPart = 65536;
     std::string out;
-    char part[65536];
-    while (out.size() < kMaxRead) {
-      const ssize_t got = read_file_part(descriptor_, part, sizeof part);
+    std::size_t size = 0;
+    while (size < kMaxRead) {
+      if (out.size() < size + kPart) grow(out, size + kPart);
+      const ssize_t got = read_file_part(descriptor_, out.data() + size, kPart);
       if (got == 0) break;
       if (got < 0) {
         throw ConfigError("parsing config: yaml: input error: read " + path_ + ": " +
                           errno_text(errno));
       }
-      out.append(part, static_cast<std::size_t>(got));
+      size += static_cast<std::size_t>(got);
     }
+    out.resize(size);
     return out;
   }
 
  private:
+  static void grow(std::string& text, std::size_t least) {
+    std::string larger;
+    larger.reserve(std::max(least, 2 * text.size()));
+    larger = text;
+    larger.resize(least);
+    wipe(text);
+    text.swap(larger);
+  }
+
   const std::string& path_;
   int descriptor_ = -1;
 };
@@ -56,8 +71,12 @@ class File {
 /// Fills a Config from the blocks of a file. What a file leaves out keeps the default.
 class FileReader {
  public:
-  FileReader(const std::shared_ptr<const YamlNode>& root, Config& config)
-      : config_(config), context_{&errors_, UnknownKeys::are_errors, nullptr, config.path} {
+  FileReader(const std::shared_ptr<const YamlNode>& root,
+             const ProxyPasswords& passwords,
+             Config& config)
+      : config_(config),
+        passwords_(passwords),
+        context_{&errors_, UnknownKeys::are_errors, nullptr, config.path} {
     BlockReader top(root.get(), "config.Config", "", context_);
     read_keys(top, "");
     const bool mcp = top.any("mcp") != nullptr;
@@ -75,7 +94,9 @@ class FileReader {
       const ConfigKey& key = keys_[next_++];
       const std::string_view name = key.path.substr(prefix.size());
       if (key.is_block()) {
-        read_block(block.block(name), key);
+        const auto node = block.block(name);
+        if (node != nullptr && key.present != nullptr) key.present(config_) = true;
+        read_block(node, key);
       } else {
         with_member(key, [&](auto& out) { read(block, name, key, out); }, config_);
       }
@@ -164,7 +185,15 @@ class FileReader {
     }
   }
 
+  void read(BlockReader& block, std::string_view name, const ConfigKey&, ProxyUrl& out) {
+    std::string text;
+    block.text(name, text);
+    out = ProxyUrl::parse(passwords_.url(name, block.line_of(name), text));
+    wipe(text);
+  }
+
   Config& config_;
+  const ProxyPasswords& passwords_;
   const std::span<const ConfigKey> keys_ = config_keys();
   std::size_t next_ = 0;
   YamlErrors errors_;
@@ -184,18 +213,17 @@ std::optional<std::string> variable(const char* name) {
 
 void read_variable(const ConfigKey&, const std::string& value, std::string& out) { out = value; }
 
-void read_variable(const ConfigKey& key, const std::string& value, bool& out) {
+bool parse_bool(const char* variable, const std::string& value) {
   for (const char* yes : {"1", "t", "T", "TRUE", "true", "True"})
-    if (value == yes) {
-      out = true;
-      return;
-    }
+    if (value == yes) return true;
   for (const char* no : {"0", "f", "F", "FALSE", "false", "False"})
-    if (value == no) {
-      out = false;
-      return;
-    }
-  bad_variable(key, "strconv.ParseBool: parsing " + quoted(value) + ": invalid syntax");
+    if (value == no) return false;
+  throw ConfigError(std::string(variable) + ": strconv.ParseBool: parsing " + quoted(value) +
+                    ": invalid syntax");
+}
+
+void read_variable(const ConfigKey& key, const std::string& value, bool& out) {
+  out = parse_bool(key.environment, value);
 }
 
 void read_variable(const ConfigKey& key, const std::string& value, std::int64_t& out) {
@@ -255,6 +283,13 @@ void apply_environment(Config& config) {
     }
 }
 
+/// Stands for an empty block in the file, and takes none away.
+void apply_proxy_switch(Config& config) {
+  constexpr const char* kSwitch = "IRON_PROXY_USE_ENV_PROXY";
+  const auto value = variable(kSwitch);
+  if (value && parse_bool(kSwitch, *value)) config.proxy.upstream_proxy.present = true;
+}
+
 /// For the types that have a zero or an empty text; other types have no value that means this.
 template <class Value>
 void zero_is(Value& value, const Value& standard) {
@@ -285,10 +320,12 @@ Config load_config(const std::string& path) {
   config.path = path;
   if (path.starts_with("s3://")) throw ConfigError(path + " is not supported by this build");
   if (!path.empty()) {
-    const std::string bytes = File(path).read();
-    FileReader(parse_yaml(bytes), config);
+    std::string bytes = File(path).read();
+    const ProxyPasswords passwords(bytes);
+    FileReader(parse_yaml(bytes), passwords, config);
   }
   apply_environment(config);
+  apply_proxy_switch(config);
   apply_defaults(config);
   return config;
 }

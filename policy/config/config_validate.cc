@@ -94,6 +94,7 @@ void apply_reload(Config& running, const Config& loaded) {
   for (const ConfigKey& key : config_keys()) {
     if (key.reload == Reload::restart) continue;
     with_member(key, [](auto& out, const auto& in) { out = in; }, running, loaded);
+    if (key.present != nullptr) key.present(running) = key.present(const_cast<Config&>(loaded));
   }
 }
 

@@ -35,6 +35,7 @@ struct PassThrough {
   Task<bool> read_hello();
   bool take_name();
   Task<bool> judge();
+  Task<Result<UpstreamPtr>> connect(DialRequest& request);
   Task<Result<UpstreamPtr>> dial(const policy::Authority& authority, std::uint16_t port);
   Task<void> relay_sni_only();
   Task<void> relay_unseen(const policy::Authority& authority, std::uint16_t port, HelloGate* gate);
@@ -124,9 +125,26 @@ Task<bool> PassThrough::judge() {
 void PassThrough::record(Action action, int status, std::string_view error) {
   session.client().note_request();
   const Ending ending{action, status, error, (session.site().loop().now() - began).count()};
-  const Traffic traffic{request_bytes, response_bytes, state->upstream_address, {}};
+  Traffic traffic{request_bytes, response_bytes, state->upstream_address, {}};
+  add_parent(traffic, *state);
   session.site().recorder().pass_through(session.client().arrival(), ending, traffic, host,
                                          server_name, state->exchange);
+}
+
+Task<Result<UpstreamPtr>> PassThrough::connect(DialRequest& request) {
+  Pause& pause = session.client().pause();
+  ParentHop hop;
+  if (state->parent != nullptr) {
+    auto admitted = co_await session.site().target_check().admit(pause, request, *state->parent);
+    if (admitted.has_error()) co_return admitted.error();
+    hop = *admitted;
+    hop.handshake_timeout = snapshot->config.proxy.limits.handshake_timeout;
+    state->name_only = hop.name_only;
+    request.parent = &hop;
+  }
+  Result<UpstreamPtr> connected = co_await session.site().dialer().dial_tcp(pause, request);
+  request.parent = nullptr;
+  co_return std::move(connected);
 }
 
 /// A failure is recorded.
@@ -137,13 +155,13 @@ Task<Result<UpstreamPtr>> PassThrough::dial(const policy::Authority& authority,
   state->target.literal = authority.literal;
   state->target.port = port;
   UpstreamPool::make_key(state->target, state->pool_key);
+  state->parent = snapshot->parents.of(state->target, true);
   const bool unseen = state->exchange.mode == transforms::Mode::passthrough;
   HalfClosedStays half_closed(watch);
   Abandonment& strict = watch;
-  const DialRequest request{snapshot->deny_list, state->target, state->pool_key,
-                            unseen ? half_closed : strict, state->upstream_address};
-  Result<UpstreamPtr> dialled =
-      co_await session.site().dialer().dial_tcp(session.client().pause(), request);
+  DialRequest request{snapshot->deny_list, state->target, state->pool_key,
+                      unseen ? half_closed : strict, state->upstream_address};
+  Result<UpstreamPtr> dialled = co_await connect(request);
   if (dialled.has_value()) co_return std::move(dialled);
   const bool gone = dialled.error().fault == Fault::client_gone;
   if (gone)

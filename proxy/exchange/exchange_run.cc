@@ -11,6 +11,7 @@
 #include "proxy/exchange/websocket.h"
 #include "proxy/http/connection_login.h"
 #include "proxy/http/header_rules.h"
+#include "proxy/net/parent_handshake.h"
 
 namespace iron::proxy {
 namespace {
@@ -86,6 +87,15 @@ Task<void> ExchangeRun::forward() {
     co_return;
   }
   asked_ = site_.loop().now();
+  upstreams_.choose();
+  if (upstreams_.forwards()) {
+    const Result<void> admitted = co_await upstreams_.admit();
+    if (admitted.has_error()) {
+      co_await fail(admitted.error());
+      co_return;
+    }
+    if (state_.parent->login() != nullptr) sensitive_ = true;
+  }
   Upstreams::Idle which = exchange().upgrade ? Upstreams::Idle::own : Upstreams::Idle::any;
   while (true) {
     UpstreamStream* upstream = upstreams_.take_idle(which, repeatable());
@@ -120,6 +130,7 @@ Task<bool> ExchangeRun::carry(UpstreamStream& upstream) {
   }
   OutgoingHead head{exchange(), host_, client_.framing().kind, std::nullopt, sensitive_};
   const transforms::BodyView& view = exchange().body;
+  head.parent = upstreams_.parent_form();
   if (view.loaded && view.complete) head.length = transforms::body_size(view);
   BodySink& sink = upstream.begin(head, client_.pause());
   LoadedBody loaded(view, body, site_.secret_pages());
@@ -152,6 +163,10 @@ Task<bool> ExchangeRun::carry(UpstreamStream& upstream) {
 std::string ExchangeRun::judge_answer(const ResponseChecks& checks) {
   Response& response = state_.response;
   if (!checks.error.empty()) return checks.error;
+  // The login is between this program and its parent: the client must not be asked for it.
+  if (response.status == 407 && upstreams_.parent_form() != nullptr) {
+    return parent_status_text("Proxy Authentication Required", response.status);
+  }
   if (response.status == 101) return "unexpected 101 Switching Protocols";
   if (filter_ != nullptr) {
     const Result<void> clean = filter_->begin(response, checks.framing);
@@ -296,8 +311,9 @@ void ExchangeRun::record(Action action, int status, std::string_view error) {
   recorded_ = true;
   const Ending ending{action, status, error, (site_.loop().now() - began_).count(), record_id()};
   const std::uint64_t request_bytes = client_.body().size() - body_.left_out();
-  const Traffic traffic{relayed_bytes_.value_or(request_bytes), response_bytes_,
-                        state_.upstream_address, upstream_ns_};
+  Traffic traffic{relayed_bytes_.value_or(request_bytes), response_bytes_, state_.upstream_address,
+                  upstream_ns_};
+  add_parent(traffic, state_);
   site_.recorder().request(client_.client().arrival(), ending, traffic, host_, exchange());
 }
 

@@ -4,7 +4,9 @@
 #include <string>
 #include <utility>
 
+#include "policy/match/proxy_url.h"
 #include "policy/secret/secret.h"
+#include "proxy/log/recorder.h"
 #include "proxy/net/upstream_pool.h"
 #include "transforms/exchange.h"
 
@@ -20,6 +22,8 @@ struct RequestState {
   UpstreamTarget target;
   std::string pool_key;
   std::string upstream_address;
+  const policy::ProxyUrl* parent = nullptr;  ///< of the snapshot: what the request goes through
+  bool name_only = false;                    ///< that target was not checked: nobody knows its name
   std::string
       answer_head;  ///< head for the client, with the first body bytes; may hold an echoed key
 
@@ -36,10 +40,18 @@ struct RequestState {
     target.port = 0;
     pool_key.clear();
     upstream_address.clear();
+    parent = nullptr;
+    name_only = false;
     wipe({answer_head.data(), answer_head.size()});
     answer_head.clear();
   }
 };
+
+/// What a record says of the way through a parent proxy.
+inline void add_parent(Traffic& traffic, const RequestState& state) {
+  traffic.name_only = state.name_only;
+  if (state.parent != nullptr) traffic.upstream_proxy = state.parent->text();
+}
 
 /// Gives the state back to its worker's pool.
 struct RequestStateReturn {

@@ -17,6 +17,7 @@ Site::Site(Services& services,
       pool_(loop_, services.idle_upstreams, share),
       lookups_(loop_, services.resolver),
       dialer_(lookups_, pool_, services.upstream_tls, services.own_addresses),
+      target_check_(lookups_, services.own_addresses),
       recorder_(services.log, services.record_ids, services.refusals, loop_) {
   // They come back where nothing may be thrown.
   request_states_.reserve(kRequestStatesKept);
@@ -32,6 +33,7 @@ void Site::set_snapshot(std::shared_ptr<const Snapshot> snapshot) {
   }
   pool_.clear();
   lookups_.forget_answers();
+  target_check_.forget();
 }
 
 void Site::set_values(std::shared_ptr<const transforms::Pipeline> pipeline,

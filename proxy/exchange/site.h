@@ -11,6 +11,7 @@
 #include "proxy/http1/secret_pages.h"
 #include "proxy/log/recorder.h"
 #include "proxy/net/dialer.h"
+#include "proxy/net/target_check.h"
 #include "proxy/net/upstream_pool.h"
 #include "proxy/wait/buffers.h"
 #include "proxy/wait/event_loop.h"
@@ -36,6 +37,7 @@ class Site {
   BufferPool& buffers() { return buffers_; }
   UpstreamPool& pool() { return pool_; }
   Dialer& dialer() { return dialer_; }
+  TargetCheck& target_check() { return target_check_; }
   Recorder& recorder() { return recorder_; }
 
   const std::shared_ptr<const Snapshot>& snapshot() const { return snapshot_; }
@@ -75,6 +77,7 @@ class Site {
   UpstreamPool pool_;
   dns::LocalLookups lookups_;
   Dialer dialer_;
+  TargetCheck target_check_;
   SecretPages secret_pages_;
   std::vector<std::unique_ptr<RequestState>> request_states_;
   Recorder recorder_;

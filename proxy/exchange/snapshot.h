@@ -8,6 +8,7 @@
 #include "policy/match/deny_list.h"
 #include "policy/match/pass_through.h"
 #include "proxy/http1/head_parser.h"
+#include "proxy/net/parent_proxy.h"
 #include "tls/context.h"
 #include "tls/leaf.h"
 #include "transforms/pipeline.h"
@@ -20,6 +21,7 @@ struct Snapshot {
   policy::Config config;
   policy::DenyList deny_list;
   policy::PassThroughList pass_through;  ///< empty in sni-only mode
+  ParentProxy parents;
   std::shared_ptr<const transforms::Pipeline> pipeline;
   /// Null in sni-only mode.
   std::shared_ptr<tls::LeafStore> leaves;

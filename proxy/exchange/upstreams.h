@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "policy/result.h"
 #include "policy/task.h"
@@ -9,6 +10,7 @@
 #include "proxy/exchange/snapshot.h"
 #include "proxy/http/client_stream.h"
 #include "proxy/http1/http1_upstream.h"
+#include "proxy/net/dialer.h"
 
 namespace iron::proxy {
 
@@ -24,6 +26,16 @@ class Upstreams {
             RequestState& state,
             std::shared_ptr<const Snapshot> snapshot);
   Upstreams(const Upstreams&) = delete;
+
+  /// Decides whether the target, which is known now, is reached by way of a parent proxy.
+  void choose();
+  /// Requests to the target are sent to a parent proxy as they are, on connections that requests to
+  /// any target share: each has to be admitted. Else only what dials is.
+  bool forwards() const;
+  /// Whether that parent may be asked for the target; TargetCheck::admit() tells the errors.
+  Task<Result<void>> admit();
+  /// How the head of such a request looks; null: it goes to the origin itself, or in a tunnel.
+  const ParentForm* parent_form() const { return form_ ? &*form_ : nullptr; }
 
   enum class Idle {
     any,
@@ -42,11 +54,17 @@ class Upstreams {
 
  private:
   UpstreamStream* use(UpstreamPtr connection);
+  void make_key();
+  std::string own_key() const;
+  DialRequest dial_request(const ParentHop* hop);
+  void fill_form();
 
   Site& site_;
   ClientStream& client_;
   RequestState& state_;
   const std::shared_ptr<const Snapshot> snapshot_;
+  std::optional<ParentHop> hop_;  ///< of what was admitted
+  std::optional<ParentForm> form_;
   std::optional<Http1Upstream> stream_;
 };
 

@@ -3,9 +3,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "policy/http_message.h"
+#include "policy/match/proxy_url.h"
 #include "policy/result.h"
 #include "proxy/http/body_sink.h"
 #include "proxy/http/body_source.h"
@@ -16,6 +18,12 @@
 
 namespace iron::proxy {
 
+/// What a request looks like to a parent proxy that it is sent to without a tunnel.
+struct ParentForm {
+  std::string origin;  ///< `http://host:port`, in front of path and query (RFC 9112 section 3.2.2)
+  const policy::ProxyLogin* login = nullptr;  ///< null: none is sent
+};
+
 /// The head of a request as it leaves.
 struct OutgoingHead {
   const transforms::Exchange& exchange;  ///< the client's fields and what is written instead
@@ -24,6 +32,7 @@ struct OutgoingHead {
   BodyFraming::Kind framing = BodyFraming::Kind::none;
   std::optional<std::uint64_t> length;  ///< of a body that was loaded whole
   bool sensitive = false;               ///< it shows a key, which the answer may echo
+  const ParentForm* parent = nullptr;   ///< null: it goes to the origin itself, or in a tunnel
 };
 
 /// One request to an origin and its answer, whatever protocol the connection speaks. Used by one

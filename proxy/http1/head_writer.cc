@@ -53,14 +53,35 @@ char* put_framing(char* out,
   return out;
 }
 
+/// To a parent the absolute form, which has nothing behind the host where the origin's own options
+/// are asked for (RFC 9112 section 3.2.4).
+char* put_target(char* out, const transforms::Exchange& exchange, const ParentForm* parent) {
+  if (parent != nullptr) out = put(out, parent->origin);
+  if (parent != nullptr && exchange.raw_path == "*") return out;
+  return transforms::write_target(exchange, out);
+}
+
+constexpr std::string_view kLogin = "Proxy-Authorization: Basic ";
+
+char* put_login(char* out, const ParentForm* parent) {
+  if (parent == nullptr || parent->login == nullptr) return out;
+  return put(put(put(out, kLogin), parent->login->basic()), "\r\n");
+}
+
 }  // namespace
 
-std::size_t request_head_bound(const transforms::Exchange& exchange, std::string_view host) {
+std::size_t request_head_bound(const transforms::Exchange& exchange,
+                               std::string_view host,
+                               const ParentForm* parent) {
   std::size_t bound =
       exchange.request.method.size() + transforms::target_bound(exchange) + host.size() + 128;
   for (const Field& field : exchange.request.headers.all()) {
     bound += transforms::field_name(exchange, field).size() +
              transforms::field_value_bound(exchange, field) + 4;
+  }
+  if (parent != nullptr) {
+    bound += parent->origin.size() + kLogin.size() + 2;
+    if (parent->login != nullptr) bound += parent->login->basic().size();
   }
   return bound;
 }
@@ -68,12 +89,13 @@ std::size_t request_head_bound(const transforms::Exchange& exchange, std::string
 WrittenHead write_request_head(const transforms::Exchange& exchange,
                                std::string_view host,
                                const UpstreamFraming& framing,
-                               char* out) {
+                               char* out,
+                               const ParentForm* parent) {
   WrittenHead written;
   const Headers& headers = exchange.request.headers;
   out = put(out, exchange.request.method);
   *out++ = ' ';
-  out = transforms::write_target(exchange, out);
+  out = put_target(out, exchange, parent);
   out = put(out, " HTTP/1.1\r\n");
   bool host_written = headers.find("Host") != nullptr;
   if (!host_written) out = put(put(put(out, "Host: "), host), "\r\n");
@@ -106,7 +128,7 @@ WrittenHead write_request_head(const transforms::Exchange& exchange,
   } else if (!framed && !bodyless_by_custom(exchange.request.method)) {
     out = put_length(out, 0);
   }
-  written.end = put(out, "\r\n");
+  written.end = put(put_login(out, parent), "\r\n");
   return written;
 }
 

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "policy/http_message.h"
+#include "proxy/http/upstream_stream.h"
 #include "transforms/exchange.h"
 
 namespace iron::proxy {
@@ -15,7 +16,9 @@ struct UpstreamFraming {
   std::uint64_t length = 0;
 };
 /// Upper bound of what write_request_head will write.
-std::size_t request_head_bound(const transforms::Exchange& exchange, std::string_view host);
+std::size_t request_head_bound(const transforms::Exchange& exchange,
+                               std::string_view host,
+                               const ParentForm* parent = nullptr);
 struct WrittenHead {
   char* end = nullptr;
   /// A rewritten field holds credentials that authenticate the connection; of the others
@@ -23,10 +26,12 @@ struct WrittenHead {
   bool connection_login = false;
 };
 /// Writes the head for the upstream to `out` (secret memory). `host`: value of the Host field.
+/// `parent`: it goes to that proxy, whose login is the last field.
 WrittenHead write_request_head(const transforms::Exchange& exchange,
                                std::string_view host,
                                const UpstreamFraming& framing,
-                               char* out);
+                               char* out,
+                               const ParentForm* parent = nullptr);
 
 /// How an answer is framed towards the client.
 enum class ClientFraming { none, length, chunked, close };

@@ -16,8 +16,9 @@ bool Http1Request::begin(const OutgoingHead& head) {
   UpstreamFraming framing;
   if (head.length) framing = {UpstreamFraming::Kind::length, *head.length};
   chunking_ = !head.length && head.framing == BodyFraming::Kind::chunked;
-  head_ = pages_.take(request_head_bound(head.exchange, head.host));
-  const WrittenHead written = write_request_head(head.exchange, head.host, framing, head_->data());
+  head_ = pages_.take(request_head_bound(head.exchange, head.host, head.parent));
+  const WrittenHead written =
+      write_request_head(head.exchange, head.host, framing, head_->data(), head.parent);
   head_used_ = static_cast<std::size_t>(written.end - head_->data());
   return written.connection_login;
 }

@@ -111,7 +111,12 @@ void append_audit(LineWriter& out, const Record& record) {
   }
   out.put(",\"id\":\"");
   append_id(out, record.id);
-  out.put("\"}");
+  out.put('"');
+  if (record.name_only) out.put(",\"deny_check\":\"name_only\"");
+  if (!record.upstream_proxy.empty()) {
+    append_text(out, ",\"upstream_proxy\":", record.upstream_proxy);
+  }
+  out.put('}');
 }
 
 void append_exchange(LineWriter& out, const transforms::Exchange& exchange) {

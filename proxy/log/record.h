@@ -29,10 +29,12 @@ struct Record {
   };
   std::optional<Tls> tls;
   std::uint64_t id = 0;
-  std::string_view tunnel;       ///< rendered `"tunnel":{…}` of render_tunnel(), or empty
-  std::string_view rejected_by;  ///< empty: key absent
-  std::string_view stubbed_by;   ///< empty: key absent
-  std::string_view error;        ///< empty: key absent
+  bool name_only = false;           ///< `deny_check`: the parent proxy got a name nobody here knows
+  std::string_view upstream_proxy;  ///< empty: key absent
+  std::string_view tunnel;          ///< rendered `"tunnel":{…}` of render_tunnel(), or empty
+  std::string_view rejected_by;     ///< empty: key absent
+  std::string_view stubbed_by;      ///< empty: key absent
+  std::string_view error;           ///< empty: key absent
   /// Traces and capture; null for refusals before policy.
   const transforms::Exchange* exchange = nullptr;
 };

@@ -24,6 +24,8 @@ void add(Record& record, const Traffic& traffic) {
   record.response_bytes = traffic.response_bytes;
   record.upstream_addr = traffic.upstream_addr;
   record.upstream_ns = traffic.upstream_ns;
+  record.upstream_proxy = traffic.upstream_proxy;
+  record.name_only = traffic.name_only;
 }
 
 /// The host of `host:port`, of a literal without its brackets.

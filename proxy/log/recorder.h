@@ -54,6 +54,8 @@ struct Traffic {
   std::uint64_t request_bytes = 0, response_bytes = 0;
   std::string_view upstream_addr;  ///< empty: key absent
   std::optional<std::int64_t> upstream_ns;
+  std::string_view upstream_proxy{};  ///< empty: key absent
+  bool name_only = false;
 };
 
 /// A request, or what should have been one, that is refused before policy.

@@ -153,6 +153,8 @@ std::shared_ptr<Snapshot> Reloader::build(const policy::Config& loaded,
   }
   next->deny_list =
       policy::DenyList(config.proxy.upstream_deny_cidrs, config.proxy.deny_special_addresses);
+  next->parents = ParentProxy::of_config(config.proxy.upstream_proxy, services_.environment);
+  add_parent_warnings(next->parents, warnings);
   add_pass_through_warnings(config, warnings);
   if (!config.tls.sni_only()) {
     next->pass_through = policy::PassThroughList(config.proxy.passthrough);

@@ -103,4 +103,17 @@ void add_pass_through_warnings(const policy::Config& config,
   }
 }
 
+void add_parent_warnings(const ParentProxy& parents, std::vector<policy::ConfigWarning>& warnings) {
+  for (const std::string& key : parents.unusable()) {
+    warnings.push_back({"upstream proxy not usable", {{"key", key}}});
+  }
+}
+
+void tell_of_ignored_proxies(Log& log) {
+  const std::vector<std::string> names = proxy_environment();
+  if (names.empty()) return;
+  log.write(Level::info, "proxy environment ignored for proxied traffic",
+            {{"variables", std::span<const std::string>(names)}});
+}
+
 }  // namespace iron::proxy

@@ -5,6 +5,7 @@
 #include "policy/config/config.h"
 #include "policy/warnings.h"
 #include "proxy/log/log.h"
+#include "proxy/net/parent_proxy.h"
 
 namespace iron::proxy {
 
@@ -23,5 +24,11 @@ void warn_of_unsupported_variables(Log& log);
 /// At a start and a reload: entries of `proxy.passthrough` that have no effect.
 void add_pass_through_warnings(const policy::Config& config,
                                std::vector<policy::ConfigWarning>& warnings);
+
+/// At a start and a reload: parent proxies whose URLs cannot be used.
+void add_parent_warnings(const ParentProxy& parents, std::vector<policy::ConfigWarning>& warnings);
+
+/// INFO `proxy environment ignored for proxied traffic` with the names of what is set.
+void tell_of_ignored_proxies(Log& log);
 
 }  // namespace iron::proxy

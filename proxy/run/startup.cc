@@ -208,6 +208,8 @@ void Startup::load() {
   if (!config_.tls.sni_only()) {
     snapshot_->pass_through = policy::PassThroughList(config_.proxy.passthrough);
   }
+  snapshot_->parents = ParentProxy::of_config(config_.proxy.upstream_proxy, environment_);
+  add_parent_warnings(snapshot_->parents, warnings_);
   if (!cidrs.empty()) {
     log_->write(Level::info, "upstream deny list active",
                 {{"cidrs", std::span<const std::string>(cidrs)}});
@@ -272,6 +274,7 @@ void Startup::make_management() {
 void Startup::announce() {
   write_warnings(*services_, warnings_);
   warn_of_unsupported_variables(*log_);
+  if (!config_.proxy.upstream_proxy.present) tell_of_ignored_proxies(*log_);
   std::string_view dns_listen = "disabled";
   if (config_.dns.enabled) dns_listen = config_.dns.listen;
   std::vector<Attribute> attributes = {{"dns_listen", dns_listen},

@@ -84,6 +84,7 @@ class ConfigKeysTest : public ConfigTest {
   static void change(std::int64_t& value) { value += 1; }
   static void change(Duration& value) { value += std::chrono::seconds(1); }
   static void change(std::string& value) { value += "x"; }
+  static void change(ProxyUrl& value) { value = ProxyUrl::parse("http://x"); }
   template <class Value>
   static void change(std::vector<Value>& value) {
     value.emplace_back();
@@ -98,7 +99,8 @@ TEST_F(ConfigKeysTest, EveryMemberOfConfigHasOneKey) {
   for (const ConfigKey& key : config_keys()) {
     const void* member = nullptr;
     with_member(key, [&](auto& value) { member = &value; }, config);
-    if (key.is_block()) continue;
+    if (key.present != nullptr) member = &key.present(config);
+    if (key.is_block() && key.present == nullptr) continue;
     ASSERT_TRUE(keys_of.contains(member)) << key.path;
     ++keys_of[member];
   }
@@ -191,6 +193,7 @@ TEST_F(ConfigKeysTest, EveryKeyIsReadIntoItsMember) {
       if constexpr (std::is_same_v<Value, std::int64_t>) value = "7";
       if constexpr (std::is_same_v<Value, Duration>) value = "7s";
       if constexpr (std::is_same_v<Value, std::string>) value = value.empty() ? "x" : value;
+      if constexpr (std::is_same_v<Value, ProxyUrl>) value = "x";
       if constexpr (std::is_same_v<Value, std::vector<std::string>>) value = "[10.0.0.0/8]";
       if constexpr (is_list<Value> && !std::is_same_v<Value, std::vector<std::string>>)
         value = "[{}]";
@@ -244,7 +247,7 @@ std::string type_fault(const ConfigKey& key, const std::string& value) {
     if constexpr (std::is_same_v<Value, Duration>) {
       fault = value == "x" ? "parsing config: time: invalid duration \"x\"" : cannot(map, "string");
     }
-    if constexpr (std::is_same_v<Value, std::string>)
+    if constexpr (std::is_same_v<Value, std::string> || std::is_same_v<Value, ProxyUrl>)
       fault = value == "x" ? "accepted" : cannot(map, "string");
     if constexpr (std::is_same_v<Value, std::vector<std::string>>) fault = cannot(tag, "[]string");
     if constexpr (std::is_same_v<Value, std::vector<DnsRecord>>)

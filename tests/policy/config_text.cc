@@ -29,6 +29,9 @@ std::string shown(const std::string& value) { return value.empty() ? "empty" : c
 std::string shown(const std::vector<std::string>& value) {
   return value.empty() ? "empty" : listed(value);
 }
+std::string shown(const ProxyUrl& value) {
+  return value.text().empty() ? "empty" : code(value.text());
+}
 template <class Block>
 std::string shown(const std::vector<Block>&) {
   return "empty";
@@ -38,6 +41,7 @@ std::string type_name(const bool&) { return "bool"; }
 std::string type_name(const std::int64_t&) { return "int"; }
 std::string type_name(const Duration&) { return "duration"; }
 std::string type_name(const std::string&) { return "text"; }
+std::string type_name(const ProxyUrl&) { return "URL"; }
 template <class Value>
 std::string type_name(const std::vector<Value>&) {
   return "list";

@@ -12,6 +12,7 @@ set(policy_tests
     no_proxy_test.cc
     pass_through_test.cc
     path_test.cc
+    proxy_passwords_test.cc
     proxy_url_test.cc
     rules_test.cc
     secret_test.cc

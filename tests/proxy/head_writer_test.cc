@@ -51,6 +51,29 @@ TEST(UpstreamHead, AMissingHostIsAdded) {
   EXPECT_EQ(upstream_head(parsed, "h.test"), "GET /p HTTP/1.1\r\nHost: h.test\r\nA: b\r\n\r\n");
 }
 
+TEST(UpstreamHead, AParentGetsTheAbsoluteFormAndItsLoginLast) {
+  const policy::ProxyUrl parent = policy::ProxyUrl::parse("http://user:pass@p");
+  const auto head = [](Parsed& parsed, const ParentForm& form) {
+    const std::size_t bound = request_head_bound(parsed.exchange, "h.test", &form);
+    std::string out(bound, '\0');
+    char* end = write_request_head(parsed.exchange, "h.test", {}, out.data(), &form).end;
+    out.resize(static_cast<std::size_t>(end - out.data()));
+    EXPECT_LE(out.size(), bound);
+    return out;
+  };
+  Parsed post("Host: h.test\r\nContent-Length: 3\r\nA: b\r\n", "POST /p?q HTTP/1.1");
+  EXPECT_EQ(head(post, {"http://h.test:81", parent.login()}),
+            "POST http://h.test:81/p?q HTTP/1.1\r\nHost: h.test\r\nContent-Length: 3\r\nA: b\r\n"
+            "Proxy-Authorization: Basic dXNlcjpwYXNz\r\n\r\n");
+  Parsed framed("A: b\r\n", "PUT / HTTP/1.1");
+  EXPECT_EQ(head(framed, {"http://h.test", parent.login()}),
+            "PUT http://h.test/ HTTP/1.1\r\nHost: h.test\r\nA: b\r\nContent-Length: 0\r\n"
+            "Proxy-Authorization: Basic dXNlcjpwYXNz\r\n\r\n");
+  Parsed options("", "OPTIONS * HTTP/1.1");
+  EXPECT_EQ(head(options, {"http://h.test", nullptr}),
+            "OPTIONS http://h.test HTTP/1.1\r\nHost: h.test\r\n\r\n");
+}
+
 struct FramingCase {
   const char* name;
   const char* method;

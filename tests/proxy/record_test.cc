@@ -96,6 +96,16 @@ TEST(Record, EveryKeyInItsPlace) {
       "\n");
 }
 
+TEST(Record, TheWayThroughAParentStandsBehindTheId) {
+  Record record = plain_record();
+  record.upstream_proxy = "http://p.test:3128";
+  EXPECT_THAT(rendered(record),
+              HasSubstr(R"("id":"5f1c0a9be2d4877a","upstream_proxy":"http://p.test:3128"})"));
+  record.name_only = true;
+  EXPECT_THAT(rendered(record), HasSubstr(R"("id":"5f1c0a9be2d4877a","deny_check":"name_only",)"
+                                          R"("upstream_proxy":"http://p.test:3128"})"));
+}
+
 TEST(Record, ActionsLevelsAndModes) {
   const struct {
     Action action;

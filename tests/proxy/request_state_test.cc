@@ -141,13 +141,16 @@ void Differences::inside(std::string_view name, const T& one, const T& other) {
 }
 
 Differences differences(const RequestState& one, const RequestState& other) {
-  const auto& [exchange, response, target, pool_key, upstream_address, answer_head] = one;
+  const auto& [exchange, response, target, pool_key, upstream_address, parent, name_only,
+               answer_head] = one;
   Differences out;
   out.inside("exchange.", exchange, other.exchange);
   out.inside("response.", response, other.response);
   out.inside("target.", target, other.target);
   out.field("pool_key", pool_key, other.pool_key);
   out.field("upstream_address", upstream_address, other.upstream_address);
+  out.field("parent", parent, other.parent);
+  out.field("name_only", name_only, other.name_only);
   out.field("answer_head", answer_head, other.answer_head);
   return out;
 }
@@ -207,7 +210,11 @@ void fill(transforms::Exchange& filled, const Response& received) {
 }
 
 void fill(RequestState& state) {
-  auto& [exchange, response, target, pool_key, upstream_address, answer_head] = state;
+  static const policy::ProxyUrl of_last;
+  auto& [exchange, response, target, pool_key, upstream_address, parent, name_only, answer_head] =
+      state;
+  parent = &of_last;
+  name_only = true;
   fill(exchange, response);
   response.status = 200;
   response.minor_version = 0;

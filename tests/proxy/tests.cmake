@@ -67,6 +67,7 @@ set(proxy_tests
   own_upstreams_test.cc
   parent_dial_test.cc
   parent_handshake_test.cc
+  parent_proxy_test.cc
   parent_tunnel_test.cc
   poller_test.cc
   rate_limit_test.cc
@@ -86,7 +87,6 @@ set(proxy_tests
   socket_address_test.cc
   sockets_test.cc
   target_check_test.cc
-  task_test.cc
   transfer_body_test.cc
   transfer_test.cc
   transfer_turn_test.cc

@@ -250,6 +250,93 @@ TEST_F(UpstreamsTest, WhereKeysAreSwappedNoAnswerIsQuoted) {
   }
 }
 
+/// The same target behind a parent proxy.
+class UpstreamsThroughParent : public UpstreamsTest {
+ protected:
+  void begin_through(const std::string& url) {
+    auto snapshot = std::make_shared<Snapshot>();
+    policy::Config::Proxy::UpstreamProxy block;
+    block.present = true;
+    block.http_proxy = policy::ProxyUrl::parse(url);
+    snapshot->parents = ParentProxy::of_config(block, environment_);
+    site().set_snapshot(std::move(snapshot));
+    begin();
+    upstreams_->choose();
+  }
+  void admit() {
+    admitted_.reset();
+    state_.target.literal = policy::IpAddress::parse(state_.target.host);
+    spawn(admitting());
+    ASSERT_TRUE(admitted_ && admitted_->has_value());
+  }
+  Task<void> admitting() {
+    Result<void> admitted = co_await upstreams_->admit();
+    admitted_ = std::move(admitted);
+  }
+  void add_forwarding(const std::string& url) {
+    UpstreamPtr made = connection("parent");
+    UpstreamPool::make_key(state_.target, policy::ProxyUrl::parse(url), false, made->key);
+    site().pool().put(std::move(made));
+    settle();
+  }
+
+  SecretEnvironment environment_;
+  std::optional<Result<void>> admitted_;
+};
+
+TEST_F(UpstreamsThroughParent, WhatGoesToItAsItIs) {
+  struct Case {
+    const char* url;
+    bool tls, upgrade, forwards;
+  };
+  constexpr Case cases[] = {
+      {"http://p", false, false, true},    {"https://p", false, false, true},
+      {"http://p", true, false, false},    {"http://p", false, true, false},
+      {"socks5://p", false, false, false}, {"socks5h://p", false, false, false},
+      {"ftp://p", false, false, false},    {"", false, false, false},
+  };
+  for (const Case& row : cases) {
+    SCOPED_TRACE(row.url);
+    begin_through(row.url);
+    state_.target.tls = row.tls;
+    state_.exchange.upgrade = row.upgrade;
+    EXPECT_EQ(upstreams_->forwards(), row.forwards);
+    EXPECT_EQ(upstreams_->parent_form(), nullptr);
+  }
+}
+
+TEST_F(UpstreamsThroughParent, AllOriginsShareItsConnections) {
+  for (const std::uint16_t port : {std::uint16_t{80}, std::uint16_t{81}}) {
+    begin_through("http://u:p@p");
+    state_.target.port = port;
+    admit();
+    ASSERT_NE(upstreams_->parent_form(), nullptr);
+    EXPECT_EQ(upstreams_->parent_form()->origin,
+              port == 80 ? "http://10.0.0.1" : "http://10.0.0.1:81");
+    EXPECT_EQ(upstreams_->parent_form()->login->password(), "p");
+    add_to_pool("direct");
+    add_forwarding("http://p");
+    EXPECT_EQ(taken(Idle::any), "parent");
+  }
+}
+
+TEST_F(UpstreamsThroughParent, OneOnWhichAClientLoggedInServesThatOriginAlone) {
+  begin_through("http://p");
+  admit();
+  add_forwarding("http://p");
+  UpstreamStream* const upstream = upstreams_->take_idle(Idle::any, true);
+  ASSERT_NE(upstream, nullptr);
+  exchange(*upstream, kOk);
+  upstream->belong_to_client();
+  EXPECT_EQ(kept(), "1 own, 0 of all");
+  state_.target.port = 81;
+  admit();
+  EXPECT_EQ(taken(Idle::own), "none");
+  state_.target.port = 80;
+  admit();
+  EXPECT_EQ(taken(Idle::own), "parent");
+}
+
 TEST_F(UpstreamsTest, ANewOneIsDialled) {
   const test::Listener listener;
   begin();

@@ -32,7 +32,7 @@ WINGS = {
         "json": {"", "secret", "json"},
         "match": {"", "secret", "match", "yaml"},
         "yaml": {"", "yaml"},
-        "config": {"", "match", "yaml", "config"},
+        "config": {"", "secret", "match", "yaml", "config"},
     },
     "transforms": {
         "": {""},

@@ -32,6 +32,7 @@ set(wire_tests
   test_dns
   test_lookups
   test_upstream
+  test_upstream_proxy
   test_log
   test_safety
   test_attacks
