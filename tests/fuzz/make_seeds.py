@@ -29,6 +29,25 @@ def head(first, *fields, body=b""):
     return CRLF.join([first.encode(), *(f.encode("latin-1") for f in fields), b"", b""]) + body
 
 
+def parent_answers():
+    """Answers to CONNECT and SOCKS5, URLs, and lists of exceptions with a host."""
+    return {
+        "opened": head("HTTP/1.1 200 Connection established", "Via: p", body=b"\x16\x03\x01"),
+        "interim": head("HTTP/1.1 103 Early", "A: b") + head("HTTP/1.1 200 OK"),
+        "login": head("HTTP/1.1 407 Proxy Authentication Required", "Proxy-Authenticate: Basic"),
+        "repeats": head("HTTP/1.1 503 dXNlcjpodW50ZXIy hunter2"),
+        "no-http": b"hello\r\n",
+        "socks": b"\5\0" + b"\5\0\0\1\0\0\0\0\0\0" + b"\x16\x03\x01",
+        "socks-login": b"\5\2" + b"\1\0" + b"\5\0\0\3\3abc\0\0",
+        "socks-six": b"\5\0" + b"\5\0\0\4" + bytes(18),
+        "socks-refused": b"\5\0" + b"\5\2",
+        "url": b"http://us%65r:p%40ss@proxy.example.test:3128/",
+        "url-six": b"socks5h://[2001:db8::1]",
+        "url-bare": b"proxy.example.test:3128",
+        "exceptions": b" .example.test, *.b.test:443,10.0.0.0/8 , [::1]:80,c.test\nx.example.test",
+    }
+
+
 def request_heads():
     host = "Host: api.example.test"
     key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
@@ -512,6 +531,7 @@ def main():
     write("scrub", scrubs())
     write("audit_line", audit_lines())
     write("json_reader", json_documents())
+    write("parent_proxy", parent_answers())
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ set(fuzz_targets
   swap
   audit_line
   json_reader
+  parent_proxy
   scrub)
 set(fuzz_dir ${CMAKE_CURRENT_SOURCE_DIR}/fuzz)
 add_library(iron_fuzz_support STATIC ${fuzz_dir}/fuzz_target.cc ${fuzz_dir}/reference.cc
