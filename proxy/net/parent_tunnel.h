@@ -3,11 +3,11 @@
 #include <chrono>
 
 #include "policy/result.h"
+#include "policy/task.h"
 #include "proxy/net/connection.h"
 #include "proxy/net/parent_handshake.h"
 #include "proxy/wait/abandonment.h"
 #include "proxy/wait/pause.h"
-#include "proxy/wait/task.h"
 
 namespace iron::proxy {
 

@@ -8,10 +8,10 @@
 #include "policy/match/deny_list.h"
 #include "policy/match/proxy_url.h"
 #include "policy/result.h"
+#include "policy/task.h"
 #include "proxy/dns/local_lookups.h"
 #include "proxy/net/dialer.h"
 #include "proxy/net/own_addresses.h"
-#include "proxy/wait/task.h"
 
 namespace iron::proxy {
 
