@@ -76,14 +76,17 @@ class Builder {
   bool add_file(const std::string& path) {
     std::string text;
     if (!read_regular_file(path, text)) return false;
-    std::string_view rest = text;
+    add_text(text);
+    return true;
+  }
+
+  void add_text(std::string_view rest) {
     while (!rest.empty()) {
       const std::size_t taken = add_next(rest);
       refuse_to_go_on_without_memory();
       if (taken == 0) break;
       rest.remove_prefix(taken);
     }
-    return true;
   }
 
   void add_directory(const std::string& path) {
@@ -182,6 +185,16 @@ std::vector<std::string> split_directories(const std::string& list) {
   return directories;
 }
 
+TrustStorePtr empty_store() {
+  ERR_clear_error();  // what an earlier try left
+  TrustStorePtr store(X509_STORE_new());
+  if (!store) throw std::bad_alloc();
+  // Whatever is in the store is an anchor, also if it is not self-signed.
+  X509_STORE_set_flags(store.get(), X509_V_FLAG_PARTIAL_CHAIN);
+  X509_STORE_set_verify_cb(store.get(), review_verification);
+  return store;
+}
+
 }  // namespace
 
 std::vector<std::string> trust_paths() {
@@ -203,13 +216,21 @@ std::vector<std::string> trust_paths() {
   return paths;
 }
 
+TrustStorePtr make_trust_store(std::string_view pem, X509_STORE* beside) {
+  TrustStorePtr store = empty_store();
+  Builder(store.get()).add_text(pem);
+  if (sk_X509_OBJECT_num(X509_STORE_get0_objects(store.get())) == 0) return nullptr;
+  const STACK_OF(X509_OBJECT)* others =
+      beside != nullptr ? X509_STORE_get0_objects(beside) : nullptr;
+  for (int i = 0; i < sk_X509_OBJECT_num(others); ++i) {  // -1 of none
+    X509* anchor = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(others, i));
+    if (anchor != nullptr && X509_STORE_add_cert(store.get(), anchor) != 1) throw std::bad_alloc();
+  }
+  return store;
+}
+
 TrustStorePtr load_trust_store() {
-  ERR_clear_error();  // what an earlier try left
-  TrustStorePtr store(X509_STORE_new());
-  if (!store) throw std::bad_alloc();
-  // Whatever is in the store is an anchor, also if it is not self-signed.
-  X509_STORE_set_flags(store.get(), X509_V_FLAG_PARTIAL_CHAIN);
-  X509_STORE_set_verify_cb(store.get(), review_verification);
+  TrustStorePtr store = empty_store();
   Builder builder(store.get());
 
   if (const std::string file = environment("SSL_CERT_FILE"); !file.empty()) {

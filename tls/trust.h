@@ -3,6 +3,7 @@
 #include <openssl/ssl.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tls/ssl_ptr.h"
@@ -17,6 +18,10 @@ using TrustStorePtr = SslPtr<X509_STORE, X509_STORE_free>;
 /// review_verification(): do not replace it through SSL_CTX_set_verify. Throws std::bad_alloc
 /// rather than leave out a certificate for want of memory.
 TrustStorePtr load_trust_store();
+
+/// The same kind of store with the certificates of a PEM text, and of `beside` if that is not null.
+/// Null if the text holds none.
+TrustStorePtr make_trust_store(std::string_view pem, X509_STORE* beside);
 
 /// Every file and directory that load_trust_store() looks at, and where links in those directories
 /// lead on common systems; for a process that is about to restrict itself to such paths.

@@ -96,7 +96,11 @@ class Outside {
   virtual Task<Result<Secret>> read_file(const std::string& path, std::size_t most) = 0;
   /// Whether users other than the owner and his group can read the file.
   virtual bool readable_by_others(const std::string& path) const = 0;
-  /// What the program wrote. Fails with the last line of its error output.
+  /// The files of a directory behind each other, each with a line break at its end, in the order of
+  /// their names; what is in directories within is left out. Errors as of read_file().
+  virtual Task<Result<Secret>> read_directory(const std::string& path, std::size_t most) = 0;
+  /// What the program wrote. Fails with the last line of its error output; Fault::gone: there is no
+  /// such program.
   virtual Task<Result<Secret>> run(const ProgramRun& program) = 0;
   /// False: the time of the whole was over before.
   virtual Task<bool> sleep(std::chrono::nanoseconds duration) = 0;

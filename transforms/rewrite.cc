@@ -142,14 +142,6 @@ char* put_without_dot_segments(char* out, std::string_view piece, bool ends_path
   return out;
 }
 
-/// Control characters end or hide a field line (RFC 9110 section 5.5); a blank and HTAB do not.
-bool is_field_content(std::string_view value) {
-  return std::none_of(value.begin(), value.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return (byte < 0x20 && byte != '\t') || byte == 0x7F;
-  });
-}
-
 }  // namespace
 
 std::size_t target_bound(const Exchange& exchange) {
@@ -247,6 +239,13 @@ char* write_field_value(const Exchange& exchange, const Field& field, char* out)
   const auto copy = [&](std::string_view piece) { out = put(out, piece); };
   each_piece(field.value, rewrite->parts, copy, copy);
   return out;
+}
+
+bool is_field_content(std::string_view value) {
+  return std::none_of(value.begin(), value.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return (byte < 0x20 && byte != '\t') || byte == 0x7F;
+  });
 }
 
 Result<void> check_fields(const Exchange& exchange) {

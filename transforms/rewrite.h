@@ -32,6 +32,8 @@ Secret leaving_body(const BodyView& view);
 std::string_view field_name(const Exchange& exchange, const Field& field);
 std::size_t field_value_bound(const Exchange& exchange, const Field& field);
 char* write_field_value(const Exchange& exchange, const Field& field, char* out);
+/// Control characters end or hide a field line (RFC 9110 section 5.5); a blank and HTAB do not.
+bool is_field_content(std::string_view value);
 /// Fails with `net/http: invalid header field value for "X-K"` where a substituted value holds CR,
 /// LF or NUL, and with `net/http: invalid header field name "A b"` for a written name that is no
 /// token.

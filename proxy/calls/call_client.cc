@@ -1,12 +1,16 @@
 #include "proxy/calls/call_client.h"
 
+#include <memory>
 #include <utility>
 
+#include "policy/quote.h"
 #include "proxy/calls/answer_text.h"
 #include "proxy/calls/own_body.h"
 #include "proxy/exchange/body_mover.h"
 #include "proxy/http1/http1_upstream.h"
 #include "proxy/net/own_addresses.h"
+#include "tls/call_context.h"
+#include "transforms/rewrite.h"
 
 namespace iron::proxy {
 namespace {
@@ -30,18 +34,32 @@ bool is_redirect(int status) {
 }
 
 /// The request of a call as the writers of heads take it.
-void fill(transforms::Exchange& out, const CallRequest& request, const policy::Url& url) {
+Result<void> fill(transforms::Exchange& out, const CallRequest& request, const policy::Url& url) {
   out.request.method = request.method;
   out.raw_path = url.path;
   out.raw_query = url.query;
   out.has_query = url.has_query;
   for (const CallRequest::Field& field : request.fields) {
+    if (!transforms::is_field_content(field.text)) {
+      return fail("net/http: invalid header field value for " + policy::quoted(field.name));
+    }
     out.request.headers.add(field.name, field.text);
     if (field.secret == nullptr) continue;
     transforms::FieldRewrite& rewrite = out.rewrite_of(out.request.headers.all().back());
     rewrite.kind = transforms::FieldRewrite::Kind::whole;
     rewrite.parts.push_back({0, field.text.size(), field.secret.get()});
   }
+  return transforms::check_fields(out);
+}
+
+tls::CallTls tls_of(const transforms::CallTrust& trust) {
+  tls::CallTls out;
+  if (trust.anchors != nullptr) out.anchors = trust.anchors->reveal();
+  out.anchors_add = trust.anchors_add;
+  out.verifies = trust.verifies;
+  if (trust.certificate != nullptr) out.certificate = trust.certificate->reveal();
+  if (trust.key != nullptr) out.key = trust.key->reveal();
+  return out;
 }
 
 }  // namespace
@@ -96,7 +114,17 @@ Task<Result<UpstreamPtr>> CallClient::connect(const Hop& hop,
     if (UpstreamPtr idle = pool_.take(key, true)) co_return std::move(idle);
   }
   CallOver over(terms.over);
-  const DialRequest request{nothing_denied_, target, key, over, address};
+  DialRequest request{nothing_denied_, target, key, over, address};
+  std::unique_ptr<tls::UpstreamContext> own;
+  if (target.tls && !hop.request.trust.usual()) {
+    const auto usual = co_await dialer_.context(terms.pause, request);
+    if (usual.has_error()) co_return usual.error();
+    auto made = tls::make_call_context(tls_of(hop.request.trust), **usual);
+    if (made.has_error()) co_return made.error();
+    own = std::move(*made);
+    request.context = own.get();
+    request.server_name = hop.request.trust.server_name;
+  }
   Result<UpstreamPtr> dialled = co_await dialer_.dial(terms.pause, request);
   co_return std::move(dialled);
 }
@@ -132,7 +160,8 @@ Task<Result<void>> CallClient::exchange(const Hop& hop,
                                         Http1Upstream& upstream,
                                         CallAnswer& answer) {
   transforms::Exchange composed;
-  fill(composed, hop.request, hop.url);
+  const Result<void> filled = fill(composed, hop.request, hop.url);
+  if (filled.has_error()) co_return filled.error();
   OutgoingHead head{composed, hop.url.authority, BodyFraming::Kind::none, std::nullopt, true};
   const std::string_view bytes = hop.request.body ? hop.request.body->reveal() : std::string_view();
   if (hop.request.body) head.length = bytes.size();

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 
 #include "policy/errno_text.h"
 
@@ -91,6 +92,31 @@ Task<Result<Secret>> FetchRun::read_file(const std::string& path, std::size_t mo
 bool FetchRun::readable_by_others(const std::string& path) const {
   struct stat info{};
   return ::stat(path.c_str(), &info) == 0 && (info.st_mode & S_IROTH) != 0;
+}
+
+Task<Result<Secret>> FetchRun::read_directory(const std::string& path, std::size_t most) {
+  std::vector<std::string> names;
+  std::error_code problem;
+  for (std::filesystem::directory_iterator entry(path, problem), end; !problem && entry != end;
+       entry.increment(problem)) {
+    std::error_code ignored;
+    if (entry->is_regular_file(ignored)) names.push_back(entry->path().string());
+  }
+  if (problem) co_return file_error("open", path, problem.value());
+  std::ranges::sort(names);
+  Secret all = Secret::sized(most);
+  std::size_t used = 0;
+  for (const std::string& name : names) {
+    const std::size_t left = most - used;
+    Result<Secret> read = co_await read_file(name, left);
+    if (read.has_error()) co_return read.error();
+    if (read->size() + 1 > left) co_return fail("file too large", Fault::body_too_large);
+    std::ranges::copy(read->reveal(), all.writable().begin() + static_cast<std::ptrdiff_t>(used));
+    used += read->size();
+    all.writable()[used++] = '\n';
+  }
+  all.shrink(used);
+  co_return std::move(all);
 }
 
 Task<Result<Secret>> FetchRun::run(const transforms::ProgramRun& program) {

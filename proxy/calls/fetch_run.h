@@ -24,6 +24,7 @@ class FetchRun final : public transforms::Outside {
   Task<Result<transforms::CallAnswer>> call(const transforms::CallRequest& request) override;
   Task<Result<Secret>> read_file(const std::string& path, std::size_t most) override;
   bool readable_by_others(const std::string& path) const override;
+  Task<Result<Secret>> read_directory(const std::string& path, std::size_t most) override;
   Task<Result<Secret>> run(const transforms::ProgramRun& program) override;
   Task<bool> sleep(std::chrono::nanoseconds duration) override;
   std::int64_t monotonic_ns() const override;

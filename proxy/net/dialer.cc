@@ -246,12 +246,22 @@ Task<Result<void>> Dialer::secure(Pause& pause,
                                   const DialRequest& request,
                                   UpstreamConnection& upstream,
                                   Handshake handshake) {
-  auto context = co_await this->context(pause, request);
-  if (context.has_error()) co_return context.error();
-  auto sessions = pool_.sessions(request.key);
-  SSL_SESSION* resume = sessions->take();
-  const auto started = upstream.connection.stream().start_client(
-      **context, request.target.host, request.target.literal.has_value(), resume, sessions);
+  const tls::UpstreamContext* context = request.context;
+  std::shared_ptr<tls::SessionStore> sessions;
+  SSL_SESSION* resume = nullptr;
+  if (context == nullptr) {
+    const auto usual = co_await this->context(pause, request);
+    if (usual.has_error()) co_return usual.error();
+    context = *usual;
+    sessions = pool_.sessions(request.key);
+    resume = sessions->take();
+  }
+  const bool renamed = !request.server_name.empty();
+  const std::string& name = renamed ? request.server_name : request.target.host;
+  const bool is_address =
+      renamed ? policy::IpAddress::parse(name).has_value() : request.target.literal.has_value();
+  const auto started =
+      upstream.connection.stream().start_client(*context, name, is_address, resume, sessions);
   if (resume != nullptr) SSL_SESSION_free(resume);
   if (started.has_error()) co_return started.error();
   if (handshake.asks_for_http1) upstream.connection.stream().offer_http1();

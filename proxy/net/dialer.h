@@ -46,6 +46,10 @@ struct DialRequest {
   /// Receives `ip:port` of the last address tried, also when all failed.
   std::string& address;
   const ParentHop* parent = nullptr;  ///< null: directly
+  /// In the place of the usual settings; such a connection neither resumes sessions nor leaves any.
+  const tls::UpstreamContext* context = nullptr;
+  /// In the place of the target's host, for SNI and verification; empty: that.
+  std::string server_name = {};
 };
 
 /// Connects the sessions of one worker to upstreams. Everything it is made of outlives it.
@@ -65,6 +69,8 @@ class Dialer {
   Task<Result<UpstreamPtr>> dial(Pause& pause, const DialRequest& request);
   /// The TCP part alone, for pass-through sessions that bring their own TLS.
   Task<Result<UpstreamPtr>> dial_tcp(Pause& pause, const DialRequest& request);
+  /// The usual settings, once they are loaded.
+  Task<Result<const tls::UpstreamContext*>> context(Pause& pause, const DialRequest& request);
 
  private:
   struct Handshake {
@@ -74,7 +80,6 @@ class Dialer {
   Task<Result<LookupOutcome>> resolve(Pause& pause,
                                       const DialRequest& request,
                                       Later<LookupOutcome>& found);
-  Task<Result<const tls::UpstreamContext*>> context(Pause& pause, const DialRequest& request);
   Task<Result<void>> secure(Pause& pause,
                             const DialRequest& request,
                             UpstreamConnection& upstream,

@@ -1,4 +1,5 @@
 set(tls_tests
+    call_context_test.cc
     certificate_authority_test.cc
     client_hello_test.cc
     context_test.cc

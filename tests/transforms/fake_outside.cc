@@ -49,6 +49,9 @@ Task<Result<CallAnswer>> FakeOutside::call(const CallRequest& request) {
   what.method = request.method;
   what.url = request.url;
   what.redirects = request.redirects;
+  what.limit = request.limit;
+  what.trust = request.trust;
+  what.parent = request.parent;
   if (request.body != nullptr) what.body = text_of(*request.body);
   for (const CallRequest::Field& field : request.fields) {
     what.fields.push_back(field.name + ": " +
@@ -73,11 +76,19 @@ Task<Result<Secret>> FakeOutside::read_file(const std::string& path, std::size_t
   co_return Secret::copy_of(found->second);
 }
 
+Task<Result<Secret>> FakeOutside::read_directory(const std::string& path, std::size_t most) {
+  std::string all;
+  for (const auto& [name, text] : files) {
+    if (name.starts_with(path + "/")) all += text + "\n";
+  }
+  if (all.empty()) co_return fail("open " + path + ": no such file or directory", Fault::gone);
+  if (all.size() > most) co_return fail("file too large", Fault::body_too_large);
+  co_return Secret::copy_of(all);
+}
+
 Task<Result<Secret>> FakeOutside::run(const ProgramRun& what) {
   if (!program) throw std::runtime_error("no program " + what.program);
-  const Result<std::string> written = program(what);
-  if (written.has_error()) co_return written.error();
-  co_return Secret::copy_of(*written);
+  co_return program(what);
 }
 
 Task<bool> FakeOutside::sleep(std::chrono::nanoseconds duration) {

@@ -21,6 +21,9 @@ class FakeOutside final : public Outside {
     std::string method, url, body;
     std::vector<std::string> fields;  ///< `Name: value`
     CallRequest::Redirects redirects;
+    std::chrono::nanoseconds limit;
+    CallTrust trust;
+    std::optional<std::string> parent;
     std::string first_line() const { return method + " " + url; }
     /// Value of the field; empty if there is none.
     std::string field(const std::string& name) const;
@@ -37,7 +40,7 @@ class FakeOutside final : public Outside {
                            const std::vector<std::string>& fields = {});
 
   std::map<std::string, std::string> files, variables, secret_variables;
-  std::function<Result<std::string>(const ProgramRun&)> program;
+  std::function<Result<Secret>(const ProgramRun&)> program;
   std::vector<Sent> sent;
   std::vector<std::chrono::nanoseconds> slept;
   std::vector<std::string> notes;  ///< `WARN message key=value key=value`
@@ -47,6 +50,8 @@ class FakeOutside final : public Outside {
   Task<Result<CallAnswer>> call(const CallRequest& request) override;
   Task<Result<Secret>> read_file(const std::string& path, std::size_t most) override;
   bool readable_by_others(const std::string& path) const override { return path == "/public"; }
+  /// Of `files` those that are in it.
+  Task<Result<Secret>> read_directory(const std::string& path, std::size_t most) override;
   Task<Result<Secret>> run(const ProgramRun& program) override;
   Task<bool> sleep(std::chrono::nanoseconds duration) override;
   std::int64_t monotonic_ns() const override { return time_ns; }

@@ -5,6 +5,11 @@ set(transforms_tests
     hmac_sign_test.cc
     oauth_token_test.cc
     source_test.cc
+    connect_source_test.cc
+    gcp_source_test.cc
+    onepassword_source_test.cc
+    vault_source_test.cc
+    secret_json_test.cc
     scrub_test.cc
     aws_answers_test.cc
     aws_chunks_test.cc
@@ -12,7 +17,6 @@ set(transforms_tests
     config_errors_test.cc
     form_test.cc
     formatter_test.cc
-    json_member_test.cc
     jwt_test.cc
     key_net_test.cc
     path_readings_test.cc

@@ -22,6 +22,7 @@ set(wire_tests
   test_scrub
   test_field_secrets
   test_file_source
+  test_call_sources
   test_minted_tokens
   test_management
   test_shutdown

@@ -6,13 +6,13 @@
 
 #include "transforms/auth/answer_quote.h"
 #include "transforms/auth/xml_text.h"
-#include "transforms/sources/json_member.h"
+#include "transforms/sources/secret_json.h"
 
 namespace iron::transforms {
 namespace {
 
 constexpr std::size_t kLongestBody = std::size_t{1} << 20;
-using Kind = JsonPart::Kind;
+using Kind = SecretJson::Kind;
 
 /// Reads digits and marks from the front of a text.
 class TimeReader {
@@ -53,10 +53,10 @@ class TimeReader {
   bool good_ = true;
 };
 
-std::optional<Secret> text_of(const JsonPart& object, std::string_view name) {
-  const auto member = json_member(object, name);
-  if (!member || member->kind != Kind::string) return std::nullopt;
-  return json_text(*member);
+std::optional<Secret> text_of(const SecretJson& object, std::string_view name) {
+  const auto member = object.member(name);
+  if (!member || member->kind() != Kind::string) return std::nullopt;
+  return member->text();
 }
 
 /// `expiry` is empty where an answer has none.
@@ -135,16 +135,16 @@ std::string sts_error(const Secret& body) {
 }
 
 Result<AwsCredentials> read_aws_json_answer(const Secret& body, AwsJsonAnswer kind) {
-  const auto object = json_document(body.reveal().substr(0, kLongestBody));
-  if (!object || object->kind != Kind::object) return fail("the answer is not a JSON object");
+  const auto object = SecretJson::parse(body.reveal().substr(0, kLongestBody));
+  if (!object || object->kind() != Kind::object) return fail("the answer is not a JSON object");
   if (kind == AwsJsonAnswer::instance) {
-    const auto code = json_member(*object, "Code");
-    if (!code || !json_text_is(*code, "Success"))
+    const auto code = object->member("Code");
+    if (!code || !code->is("Success"))
       return fail("the Code of the answer is not Success");
   }
   if (kind == AwsJsonAnswer::process) {
-    const auto version = json_member(*object, "Version");
-    if (!version || version->kind != Kind::number || version->raw != "1")
+    const auto version = object->member("Version");
+    if (!version || version->kind() != Kind::number || version->raw() != "1")
       return fail("the Version of the answer is not 1");
   }
   return assemble(text_of(*object, "AccessKeyId"), text_of(*object, "SecretAccessKey"),

@@ -7,7 +7,7 @@
 #include "policy/utf8.h"
 #include "transforms/auth/rsa_key.h"
 #include "transforms/auth/secret_base64.h"
-#include "transforms/sources/json_member.h"
+#include "transforms/sources/secret_json.h"
 
 namespace iron::transforms {
 namespace {
@@ -98,18 +98,18 @@ std::optional<Secret> jwt_claims(std::string_view token) {
   token.remove_prefix(first + 1);
   auto claims = secret_from_base64(token.substr(0, token.find('.')), Base64Form::url);
   if (!claims) return std::nullopt;
-  const auto object = json_document(claims->reveal());
-  if (!object || object->kind != JsonPart::Kind::object) return std::nullopt;
+  const auto object = SecretJson::parse(claims->reveal());
+  if (!object || object->kind() != SecretJson::Kind::object) return std::nullopt;
   return claims;
 }
 
 std::optional<std::chrono::sys_seconds> jwt_expiry(const Secret& claims) {
-  const auto object = json_document(claims.reveal());
-  const auto member = object ? json_member(*object, "exp") : std::nullopt;
-  if (!member || member->kind != JsonPart::Kind::number) return std::nullopt;
+  const auto object = SecretJson::parse(claims.reveal());
+  const auto member = object ? object->member("exp") : std::nullopt;
+  if (!member || member->kind() != SecretJson::Kind::number) return std::nullopt;
   std::int64_t seconds = 0;
-  const char* const end = member->raw.data() + member->raw.size();
-  const auto [stop, fault] = std::from_chars(member->raw.data(), end, seconds);
+  const char* const end = member->raw().data() + member->raw().size();
+  const auto [stop, fault] = std::from_chars(member->raw().data(), end, seconds);
   if (fault != std::errc() || stop != end) return std::nullopt;
   return std::chrono::sys_seconds(
       std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, kLatest)));

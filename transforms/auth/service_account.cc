@@ -4,6 +4,7 @@
 
 #include "policy/quote.h"
 #include "transforms/sources/json_member.h"
+#include "transforms/sources/secret_json.h"
 
 namespace iron::transforms {
 namespace {
@@ -21,8 +22,8 @@ std::string public_member(const Secret& document, std::string_view name) {
 }  // namespace
 
 Result<ServiceAccount> ServiceAccount::parse(const Secret& document) {
-  const auto object = json_document(document.reveal());
-  if (!object || object->kind != JsonPart::Kind::object) return fail("invalid JSON object");
+  const auto object = SecretJson::parse(document.reveal());
+  if (!object || object->kind() != SecretJson::Kind::object) return fail("invalid JSON object");
   const std::string type = public_member(document, "type");
   if (type != "service_account") {
     return fail("google: read JWT from JSON credentials: 'type' field is " +

@@ -45,9 +45,9 @@ std::optional<std::string> id_token_audience(const BodyView& body) {
     return std::nullopt;
   }
   const auto claims = jwt_claims(assertion->reveal());
-  const auto audience =
-      claims ? json_string_member(*claims, "target_audience") : std::optional<Secret>();
-  if (!audience) return std::nullopt;
+  if (!claims) return std::nullopt;
+  const auto audience = json_string_member(*claims, "target_audience");
+  if (audience.has_error()) return std::nullopt;
   return std::string(audience->reveal());  // of the client's own: no key
 }
 

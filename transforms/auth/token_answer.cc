@@ -9,7 +9,7 @@
 #include "transforms/auth/answer_quote.h"
 #include "transforms/auth/form.h"
 #include "transforms/auth/jwt.h"
-#include "transforms/sources/json_member.h"
+#include "transforms/sources/secret_json.h"
 
 namespace iron::transforms {
 namespace {
@@ -17,7 +17,7 @@ namespace {
 constexpr std::size_t kLongestBody = std::size_t{1} << 20;
 constexpr std::int64_t kLongestLife = 0x7FFFFFFF;  // seconds
 
-using Kind = JsonPart::Kind;
+using Kind = SecretJson::Kind;
 
 /// The members that are looked at; what is absent is empty.
 struct Members {
@@ -34,26 +34,28 @@ std::optional<std::int64_t> integer(std::string_view text) {
 }
 
 /// False if the member is there and is neither a text nor null.
-bool take_text(const JsonPart& object, std::string_view name, Secret& out) {
-  const auto member = json_member(object, name);
-  if (!member || member->kind == Kind::null) return true;
-  if (member->kind != Kind::string) return false;
-  out = json_text(*member);
+bool take_text(const SecretJson& object, std::string_view name, Secret& out) {
+  const auto member = object.member(name);
+  if (!member || member->kind() == Kind::null) return true;
+  if (member->kind() != Kind::string) return false;
+  out = member->text();
   return true;
 }
 
-bool take_expires_in(const JsonPart& object, bool text_too, std::int64_t& out) {
-  const auto member = json_member(object, "expires_in");
-  if (!member || member->kind == Kind::null) return true;
-  const bool readable = member->kind == Kind::number || (text_too && member->kind == Kind::string);
-  const auto value = readable ? integer(member->raw) : std::nullopt;
+bool take_expires_in(const SecretJson& object, bool text_too, std::int64_t& out) {
+  const auto member = object.member("expires_in");
+  if (!member || member->kind() == Kind::null) return true;
+  const bool is_text = member->kind() == Kind::string;
+  if (is_text ? !text_too : member->kind() != Kind::number) return false;
+  const Secret text = member->text();
+  const auto value = integer(is_text ? text.reveal() : member->raw());
   out = value.value_or(0);
   return value.has_value();
 }
 
 bool read_json(std::string_view body, TokenAnswerForm form, Members& out) {
-  const auto object = json_document(body);
-  if (!object || object->kind != Kind::object) return false;
+  const auto object = SecretJson::parse(body);
+  if (!object || object->kind() != Kind::object) return false;
   const bool oauth2 = form == TokenAnswerForm::oauth2;
   return take_expires_in(*object, oauth2, out.expires_in) &&
          take_text(*object, "access_token", out.access_token) &&

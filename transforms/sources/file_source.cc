@@ -62,12 +62,7 @@ class FileSource final : public SourceKind {
 
 std::unique_ptr<SourceKind> make_file_source(const SourceBlock& block) {
   std::string path = block.required("path");
-  const Services& services = block.context.services;
-  if (services.may_read && !services.may_read(path)) {
-    throw policy::ConfigError("secret file " + policy::quoted(path) +
-                              " is outside the directories readable since start");
-  }
-  block.context.needs.files.push_back(path);
+  block.grant("secret file", path);
   return std::make_unique<FileSource>(std::move(path));
 }
 

@@ -48,10 +48,10 @@ const std::vector<SourceType>& source_types() {
       {"file", make_file_source, {"path"}},
       {"aws_sm", nullptr, {}},
       {"aws_ssm", nullptr, {}},
-      {"1password", nullptr, {}},
-      {"1password_connect", nullptr, {}},
-      {"vault_kv", nullptr, {}},
-      {"gcp_sm", nullptr, {}},
+      {"1password", make_onepassword_source, {"secret_ref", "token_env"}},
+      {"1password_connect", make_connect_source, {"secret_ref", "host_env", "token_env"}},
+      {"vault_kv", make_vault_source, {"mount", "path", "kv_version"}},
+      {"gcp_sm", make_gcp_source, {"project", "secret", "version", "location"}},
   };
   return types;
 }
@@ -79,8 +79,25 @@ std::string SourceBlock::text(const char* key) const {
 
 std::string SourceBlock::required(const char* key) const {
   std::string value = text(key);
-  if (value.empty()) throw ConfigError(type + " source requires \"" + key + "\" field");
+  require(key, value);
   return value;
+}
+
+void SourceBlock::require(const char* key, const std::string& value) const {
+  if (value.empty()) throw ConfigError(type + " source requires \"" + key + "\" field");
+}
+
+void SourceBlock::take(const std::string& variable) const {
+  if (context.services.environment != nullptr) context.services.environment->take(variable);
+}
+
+void SourceBlock::grant(const std::string& what, const std::string& file) const {
+  const auto& may_read = context.services.may_read;
+  if (may_read && !may_read(file)) {
+    throw ConfigError(what + " " + policy::quoted(file) +
+                      " is outside the directories readable since start");
+  }
+  context.needs.files.push_back(file);
 }
 
 bool SourceBlock::boolean(const char* key, bool otherwise) const {
@@ -221,11 +238,11 @@ void SecretSource::set_part(Kept& kept) const {
   kept.part_error.clear();
   if (json_key_.empty()) {
     kept.part = kept.whole;
-  } else if (auto member = json_string_member(*kept.whole, json_key_)) {
+  } else if (auto member = json_string_member(*kept.whole, json_key_); member.has_value()) {
     kept.part = std::make_shared<const Secret>(std::move(*member));
   } else {
     kept.part_error = "extracting json_key " + policy::quoted(json_key_) + " from secret " +
-                      policy::quoted(name_) + ": no such text member in a JSON object";
+                      policy::quoted(name_) + ": " + member.error().text;
   }
 }
 
@@ -274,6 +291,9 @@ Supplied SecretSource::supplied() const {
   out.forms = kept_.forms;
   out.is_key = is_key_;
   if (kept_.whole != nullptr && is_key_) out.keys.push_back(kept_.whole);
+  for (SecretPtr& key : kind_->keys_shown()) {
+    if (key != nullptr) out.keys.push_back(std::move(key));
+  }
   return out;
 }
 
