@@ -66,8 +66,29 @@ tls::CallTls tls_of(const transforms::CallTrust& trust) {
 
 /// One request on its way to one URL.
 struct CallClient::Hop {
+  Hop(const CallRequest& request_in, policy::Url url_in, const ParentProxy& parents)
+      : request(request_in),
+        url(std::move(url_in)),
+        target{url.https, url.host, url.literal, url.port} {
+    if (request.parent) {
+      named = policy::ProxyUrl::parse(*request.parent);
+      parent.url = named.kind() == policy::ProxyUrl::Kind::none ? nullptr : &named;
+    } else {
+      parent.url = parents.of(target);
+    }
+    if (parent.url == nullptr) return;
+    parent.tunnel = target.tls || !parent.url->speaks_http();
+    if (parent.tunnel) return;
+    form = {"http://" + url.authority, parent.url->login()};
+  }
+  Hop(const Hop&) = delete;
+
   const CallRequest& request;
-  policy::Url url;
+  const policy::Url url;
+  const UpstreamTarget target;
+  policy::ProxyUrl named;  ///< by the request
+  ParentHop parent{};
+  std::optional<ParentForm> form;  ///< of what a parent is asked for itself
 };
 
 Task<Result<CallAnswer>> CallClient::send(const CallRequest& request, Terms& terms) {
@@ -76,7 +97,7 @@ Task<Result<CallAnswer>> CallClient::send(const CallRequest& request, Terms& ter
   Result<policy::Url> url = policy::Url::parse(request.url);
   for (int hops = 0;; ++hops) {
     if (url.has_error()) co_return url.error();
-    const Hop hop{*current, *url};
+    const Hop hop(*current, *url, parents_);
     Result<CallAnswer> answer = co_await send_once(hop, terms);
     const bool follows = request.redirects != CallRequest::Redirects::refused;
     if (answer.has_error() || !follows || !is_redirect(answer->status)) {
@@ -103,11 +124,14 @@ Task<Result<CallAnswer>> CallClient::send(const CallRequest& request, Terms& ter
   }
 }
 
-Task<Result<UpstreamPtr>> CallClient::connect(const Hop& hop,
-                                              Terms& terms,
-                                              UpstreamTarget& target) {
+Task<Result<UpstreamPtr>> CallClient::connect(const Hop& hop, Terms& terms) {
+  const UpstreamTarget& target = hop.target;
   std::string key, address;
-  UpstreamPool::make_key(target, key);
+  if (hop.parent.url == nullptr) {
+    UpstreamPool::make_key(target, key);
+  } else {
+    UpstreamPool::make_key(target, *hop.parent.url, hop.parent.tunnel, key);
+  }
   // What cannot be sent twice gets a connection of its own: one that idled may be gone.
   const bool repeatable = hop.request.method == "GET" && hop.request.trust.usual();
   if (repeatable) {
@@ -115,6 +139,7 @@ Task<Result<UpstreamPtr>> CallClient::connect(const Hop& hop,
   }
   CallOver over(terms.over);
   DialRequest request{nothing_denied_, target, key, over, address};
+  if (hop.parent.url != nullptr) request.parent = &hop.parent;
   std::unique_ptr<tls::UpstreamContext> own;
   if (target.tls && !hop.request.trust.usual()) {
     const auto usual = co_await dialer_.context(terms.pause, request);
@@ -130,9 +155,8 @@ Task<Result<UpstreamPtr>> CallClient::connect(const Hop& hop,
 }
 
 Task<Result<CallAnswer>> CallClient::send_once(const Hop& hop, Terms& terms) {
-  UpstreamTarget target{hop.url.https, hop.url.host, hop.url.literal, hop.url.port};
   while (true) {
-    Result<UpstreamPtr> connection = co_await connect(hop, terms, target);
+    Result<UpstreamPtr> connection = co_await connect(hop, terms);
     if (connection.has_error()) {
       if (connection.error().fault == Fault::client_gone) co_return too_late();
       co_return connection.error();
@@ -163,6 +187,7 @@ Task<Result<void>> CallClient::exchange(const Hop& hop,
   const Result<void> filled = fill(composed, hop.request, hop.url);
   if (filled.has_error()) co_return filled.error();
   OutgoingHead head{composed, hop.url.authority, BodyFraming::Kind::none, std::nullopt, true};
+  if (hop.form) head.parent = &*hop.form;
   const std::string_view bytes = hop.request.body ? hop.request.body->reveal() : std::string_view();
   if (hop.request.body) head.length = bytes.size();
   OwnBody body(bytes);
@@ -173,6 +198,9 @@ Task<Result<void>> CallClient::exchange(const Hop& hop,
   if (begun.has_error()) co_return begun.error();
   const ResponseChecks checks = upstream.check(response, hop.request.method);
   if (!checks.error.empty()) co_return fail(checks.error);
+  if (response.status == 407 && hop.form) {
+    co_return fail("proxyconnect tcp: Proxy Authentication Required (HTTP 407)");
+  }
   if (response.status == 101) co_return fail("unexpected 101 Switching Protocols");
   answer.status = response.status;
   CallAnswer::Fields fields;

@@ -9,6 +9,7 @@
 #include "policy/task.h"
 #include "proxy/http1/secret_pages.h"
 #include "proxy/net/dialer.h"
+#include "proxy/net/parent_proxy.h"
 #include "proxy/net/upstream_pool.h"
 #include "proxy/wait/buffers.h"
 #include "proxy/wait/pause.h"
@@ -26,8 +27,9 @@ class Http1Upstream;
 /// hold for them. One loop's; everything outlives the calls.
 class CallClient {
  public:
-  CallClient(EventLoop& loop, Dialer& dialer, UpstreamPool& pool)
-      : loop_(loop), dialer_(dialer), pool_(pool) {}
+  /// `parents`: whom calls go through that name no parent of their own.
+  CallClient(EventLoop& loop, Dialer& dialer, UpstreamPool& pool, ParentProxy parents)
+      : loop_(loop), dialer_(dialer), pool_(pool), parents_(std::move(parents)) {}
   CallClient(const CallClient&) = delete;
 
   /// Whose wait it is: `pause` is woken when `over()` begins to hold, and nothing is done for it
@@ -43,7 +45,7 @@ class CallClient {
  private:
   struct Hop;
   Task<Result<transforms::CallAnswer>> send_once(const Hop& hop, Terms& terms);
-  Task<Result<UpstreamPtr>> connect(const Hop& hop, Terms& terms, UpstreamTarget& target);
+  Task<Result<UpstreamPtr>> connect(const Hop& hop, Terms& terms);
   Task<Result<void>> exchange(const Hop& hop,
                               Terms& terms,
                               Http1Upstream& upstream,
@@ -57,6 +59,7 @@ class CallClient {
   EventLoop& loop_;
   Dialer& dialer_;
   UpstreamPool& pool_;
+  const ParentProxy parents_;
   SecretPages pages_;
   BufferPool buffers_;
   const policy::DenyList nothing_denied_;

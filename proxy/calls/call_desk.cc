@@ -28,7 +28,7 @@ CallDesk::CallDesk(
       lookups_(loop_, names == nullptr ? services.resolver : *names),
       pool_(loop_, services.idle_upstreams, 1),
       dialer_(lookups_, pool_, services.upstream_tls, no_own_addresses_),
-      client_(loop_, dialer_, pool_),
+      client_(loop_, dialer_, pool_, ParentProxy::of_environment(services.environment)),
       landing_(*this),
       threaded_(threaded) {}
 

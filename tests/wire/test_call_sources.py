@@ -9,6 +9,7 @@ import threading
 
 from harness import WireTest, main
 from harness.case import KEY, TOKEN, allowlist, needs_port_443, secrets
+from harness.parent import Parent
 from harness.upstream import Upstream, answer
 from harness.waiting import DEADLINE, wait_until
 
@@ -266,12 +267,15 @@ class Google(Calls):
         cls.certificates.sign("google", "origin", "subjectAltName=DNS:secretmanager.googleapis.com,DNS:secretmanager.europe-west3.rep.googleapis.com\n")
         cls.google = Upstream(cls.certificates.server_context("google"), ADDRESS, 443)
         cls.addClassCleanup(cls.google.close)
-        for name in ("secretmanager.googleapis.com", "secretmanager.europe-west3.rep.googleapis.com"):
-            cls.dns.names[name] = [ADDRESS]
+        # The system, which own calls ask for addresses, knows Google's; a parent proxy leads elsewhere.
+        cls.parent = Parent()
+        cls.addClassCleanup(cls.parent.close)
 
     def setUp(self):
         super().setUp()
         self.google.forget()
+        self.parent.forget()
+        self.parent.addresses = {name: ADDRESS for name in ("secretmanager.googleapis.com", "secretmanager.europe-west3.rep.googleapis.com")}
         self.endpoint.routes = {
             "/computeMetadata/v1/project/project-id": answer(b"p-1"),
             "/computeMetadata/v1/instance/service-accounts/default/token": of_json({"access_token": CALL_TOKEN, "expires_in": 3599}),
@@ -279,7 +283,7 @@ class Google(Calls):
 
     def manager(self, **more):
         source = {"type": "gcp_sm", "project": "p-1", "secret": "key"} | more.pop("source", {})
-        return self.start(entry(**source), GCE_METADATA_HOST=f"127.0.0.1:{self.endpoint.port}", **more)
+        return self.start(entry(**source), GCE_METADATA_HOST=f"127.0.0.1:{self.endpoint.port}", HTTPS_PROXY=self.parent.url(), **more)
 
     def serve(self, key, name=NAME):
         self.google.routes[f"/v1/{name}:access"] = of_json({"name": name, "payload": {"data": base64.b64encode(key.encode()).decode()}})
@@ -291,6 +295,7 @@ class Google(Calls):
         self.assertEqual(["Google", "Google"], [request.get("Metadata-Flavor") for request in self.endpoint.requests])
         self.assertEqual(f"GET /v1/{self.NAME}:access HTTP/1.1\r\nHost: secretmanager.googleapis.com\r\nAuthorization: Bearer {CALL_TOKEN}\r\n\r\n",
                          self.google.requests[0].raw.decode())
+        self.assertEqual("CONNECT secretmanager.googleapis.com:443 HTTP/1.1", self.parent.seen[0].line)
         self.serve(OTHER_KEY)
         wait_until(lambda: self.sent(proxy) == f"Bearer {OTHER_KEY}", "the new key")
         self.assertEqual(2, len(self.endpoint.requests))

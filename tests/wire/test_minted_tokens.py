@@ -13,6 +13,7 @@ import urllib.parse
 
 from harness import WireTest, main
 from harness.case import allowlist
+from harness.parent import Parent
 from harness.upstream import Upstream, answer
 
 SECRET = "client-secret-" + "5d0c9a7be1f2"
@@ -117,6 +118,34 @@ class OauthToken(TokenTest):
         proxy = self.start_oauth(token_endpoint=f"https://{self.tls_endpoint.host()}/t")
         self.assertEqual(502, self.ask(proxy).status)
         self.assertIn("lookup up.test", proxy.wait_record("oauth_token mint failed")["error"])
+
+    def test_by_way_of_a_parent(self):
+        """As the environment says, whatever proxy.upstream_proxy does; what is on this machine is reached directly."""
+        for kind, variable, scheme, endpoint in (("http", "HTTP_PROXY", "http", self.endpoint), ("http", "https_proxy", "https", self.tls_endpoint),
+                                                 ("socks5", "HTTPS_PROXY", "https", self.tls_endpoint), ("socks5h", "HTTP_PROXY", "http", self.endpoint)):
+            with self.subTest(kind=kind, scheme=scheme):
+                parent = Parent(kind)
+                self.addCleanup(parent.close)
+                entry = self.entry(token_endpoint=f"{scheme}://up.test:{endpoint.port}/t")
+                proxy = self.start({"name": "oauth_token", "config": {"tokens": [entry]}}, env={variable: parent.url("user:the-password-of-it")})
+                got = self.ask(proxy)
+                if kind == "socks5" and got.status == 502:
+                    # This parent wants addresses, and the system knows none for the name.
+                    self.assertIn("lookup up.test", proxy.wait_record("oauth_token mint failed")["error"])
+                    continue
+                self.assertEqual(200, got.status)
+                self.assertEqual(1, len(parent.seen))
+                if kind == "http":
+                    head = parent.seen[0]
+                    port = endpoint.port
+                    self.assertEqual(f"POST http://up.test:{port}/t HTTP/1.1" if scheme == "http" else f"CONNECT up.test:{port} HTTP/1.1", head.line)
+                    self.assertEqual("Basic " + base64.b64encode(b"user:the-password-of-it").decode(), head.get("Proxy-Authorization"))
+                self.assertNotIn("the-password-of-it", proxy.text())
+        parent = Parent()
+        self.addCleanup(parent.close)
+        proxy = self.start({"name": "oauth_token", "config": {"tokens": [self.entry()]}}, env={"HTTP_PROXY": parent.url(), "HTTPS_PROXY": parent.url()})
+        self.assertEqual(200, self.ask(proxy).status)
+        self.assertEqual([], parent.seen)
 
     def test_a_form_for_an_answer(self):
         def mint(connection, request):
