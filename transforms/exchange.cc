@@ -136,7 +136,7 @@ void Exchange::reset() {
   path_kept.reset();
   path_reduced.reset();
   path_kept_reduced.reset();
-  raw_path = raw_query = remote_address = rejected_by = stubbed_by = {};
+  host = raw_path = raw_query = remote_address = rejected_by = stubbed_by = {};
   field_rewrite_count = 0;
   query_rewrites.clear();
   rewrites_of_pairs.clear();
@@ -156,6 +156,7 @@ void Exchange::reset() {
   step_began.reset();
   answer.reset();
   own.clear();
+  body_change.reset();
 }
 
 }  // namespace iron::transforms

@@ -14,6 +14,7 @@
 #include "policy/match/host.h"
 #include "policy/match/path.h"
 #include "policy/secret/secret.h"
+#include "transforms/body_change.h"
 #include "transforms/scratch.h"
 #include "transforms/supply.h"
 
@@ -67,12 +68,12 @@ struct Trace {
 
 /// The body of a request or an answer as the transforms see it.
 struct BodyView {
-  bool present = false;    ///< the message has a body (may turn out empty)
-  bool loaded = false;     ///< `bytes` holds what body_need() asked for
-  bool complete = false;   ///< `bytes` is the whole body
-  bool failed = false;     ///< the client broke off; `bytes` is what came
-  bool too_large = false;  ///< request only: it was needed whole, and is longer than `limit`
-  std::uint64_t limit = 0;  ///< request only: how much of it may be needed
+  bool present = false;     ///< the message has a body (may turn out empty)
+  bool loaded = false;      ///< `bytes` holds what body_need() asked for
+  bool complete = false;    ///< `bytes` is the whole body
+  bool failed = false;      ///< the client broke off; `bytes` is what came
+  bool too_large = false;   ///< request only: it was needed whole, and is longer than `limit`
+  std::uint64_t limit = 0;  ///< request only: of one that is needed whole
   /// Request only: the length that its head tells; nothing where the end tells it.
   std::optional<std::uint64_t> declared;
   std::string_view bytes;
@@ -107,6 +108,7 @@ struct Exchange {
   std::optional<std::string> path_kept;  ///< see policy::Subject::path_kept
   /// See policy::Subject.
   std::optional<std::string> path_reduced, path_kept_reduced;
+  std::string_view host;            ///< as it leaves in `Host`
   std::string_view raw_path;        ///< part of the target before `?`
   std::string_view raw_query;       ///< part after `?`
   bool has_query = false;           ///< a `?` was there
@@ -147,6 +149,7 @@ struct Exchange {
   std::optional<std::chrono::steady_clock::time_point> step_began;
   std::optional<PolicyAnswer> answer;              ///< of Verdict::answer and Verdict::reject
   std::vector<std::unique_ptr<const Secret>> own;  ///< values made for this request
+  std::unique_ptr<BodyChange> body_change;         ///< null: the body leaves as `body` says
 
   /// What it has of the supply: what came for it, or what was there and is still fresh. Null: it
   /// has to wait, and `awaited` is set.

@@ -29,6 +29,20 @@ void note_failure(Exchange& exchange,
   exchange.error += trace.error;
 }
 
+/// What is changed behind a signature breaks it.
+void warn_of_broken_signatures(const policy::Config& config,
+                               std::vector<policy::ConfigWarning>& warnings) {
+  bool is_signed = false;
+  for (std::size_t i = 0; i < config.transforms.size(); ++i) {
+    const std::string& name = config.transforms[i].name;
+    if (is_signed && (name == "secrets" || name == "hmac_sign")) {
+      warnings.push_back({"transform behind aws_auth can break its signatures",
+                          {{"transform", name}, {"key", "transforms[" + std::to_string(i) + "]"}}});
+    }
+    is_signed = is_signed || name == "aws_auth";
+  }
+}
+
 }  // namespace
 
 Pipeline::Pipeline(const policy::Config& config,
@@ -41,12 +55,13 @@ Pipeline::Pipeline(const policy::Config& config,
     const BuildContext context{entry.config, "transforms[" + std::to_string(i) + "].config",
                                config.path,  services,
                                warnings,     risks,
-                               needs_, config.tls.sni_only()};
+                               needs_,       config.tls.sni_only()};
     transforms_.push_back(make_transform(entry.name, context));
     needs_response_body_ = needs_response_body_ || transforms_.back()->needs_response_body();
     scrubs_ = scrubs_ || transforms_.back()->scrubs();
     gives_keys_ = gives_keys_ || transforms_.back()->gives_keys();
   }
+  warn_of_broken_signatures(config, warnings);
   risks.report(warnings);
   for (const auto& transform : transforms_) transform->keys(keys_);
   key_net_ = std::make_shared<const KeyNet>(keys_);

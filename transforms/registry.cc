@@ -16,6 +16,7 @@ struct Registration {
 constexpr Registration kTransforms[] = {
     {"allowlist", make_allowlist},
     {"annotate", make_annotate},
+    {"aws_auth", make_aws_auth},
     {"body_capture", make_body_capture},
     {"gcp_auth", make_gcp_auth},
     {"gcp_id_token", make_gcp_id_token},

@@ -42,6 +42,7 @@ void check_yaml(const policy::YamlErrors& errors, std::string_view name);
 /// The transforms there are; each is in the file of its name and throws ConfigError.
 std::unique_ptr<const Transform> make_allowlist(const BuildContext& context);
 std::unique_ptr<const Transform> make_annotate(const BuildContext& context);
+std::unique_ptr<const Transform> make_aws_auth(const BuildContext& context);
 std::unique_ptr<const Transform> make_body_capture(const BuildContext& context);
 std::unique_ptr<const Transform> make_gcp_auth(const BuildContext& context);
 std::unique_ptr<const Transform> make_gcp_id_token(const BuildContext& context);

@@ -15,10 +15,7 @@ constexpr auto kWithhold = std::chrono::milliseconds(5);
 
 }  // namespace
 
-BodyMover::BodyMover(BodySource& source,
-                     BodySink& sink,
-                     AnswerFilter* filter,
-                     const EventLoop& loop)
+BodyMover::BodyMover(BodySource& source, BodySink& sink, BodyFilter* filter, const EventLoop& loop)
     : source_(source), sink_(sink), filter_(filter), loop_(loop) {
   if (sink_.wants_trailers()) source_.keep_trailers();
   if (filter_ != nullptr && filter_->may_cut()) withhold_until_ = loop_.now() + kWithhold;

@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-#include "proxy/http/answer_filter.h"
+#include "proxy/http/body_filter.h"
 #include "proxy/http/body_sink.h"
 #include "proxy/http/body_source.h"
 #include "proxy/wait/event_loop.h"
@@ -16,7 +16,7 @@ namespace iron::proxy {
 class BodyMover {
  public:
   /// All outlive it; `filter` may be null. The head is in the sink already.
-  BodyMover(BodySource& source, BodySink& sink, AnswerFilter* filter, const EventLoop& loop);
+  BodyMover(BodySource& source, BodySink& sink, BodyFilter* filter, const EventLoop& loop);
   BodyMover(const BodyMover&) = delete;
   BodyMover& operator=(const BodyMover&) = delete;
 
@@ -65,7 +65,7 @@ class BodyMover {
 
   BodySource& source_;
   BodySink& sink_;
-  AnswerFilter* const filter_;
+  BodyFilter* const filter_;
   const EventLoop& loop_;
   std::string_view piece_;      ///< of the source, not yet filtered to its end
   std::size_t piece_size_ = 0;  ///< what the source is told when it was

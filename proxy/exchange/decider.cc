@@ -33,6 +33,7 @@ Decider::Next Decider::begin() {
   ex.body.limit = limit > 0 ? static_cast<std::uint64_t>(limit) : UINT64_MAX;
   const HeadFault fault = read_target(ex, host_);
   if (fault != HeadFault::none) return end(OwnEnding::of_head(fault));
+  ex.host = host_;
   if (!ex.decode_path()) return end(OwnEnding::of_head(HeadFault::malformed));
   const std::string_view refusal = refusal_before_policy();
   if (!refusal.empty()) return end(OwnEnding::of_refusal(refusal));

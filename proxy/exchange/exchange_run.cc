@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "proxy/exchange/changed_body.h"
 #include "proxy/exchange/loaded_body.h"
 #include "proxy/exchange/site.h"
 #include "proxy/exchange/supply_desk.h"
@@ -134,7 +135,9 @@ Task<bool> ExchangeRun::carry(UpstreamStream& upstream) {
   if (view.loaded && view.complete) head.length = transforms::body_size(view);
   BodySink& sink = upstream.begin(head, client_.pause());
   LoadedBody loaded(view, body, site_.secret_pages());
-  BodyMover up(view.loaded ? loaded : body, sink, nullptr, site_.loop());
+  std::optional<ChangedBody> changed;
+  if (exchange().body_change != nullptr) changed.emplace(*exchange().body_change);
+  BodyMover up(view.loaded ? loaded : body, sink, changed ? &*changed : nullptr, site_.loop());
   const policy::Config::Proxy& proxy = config().proxy;
   Transfer::Limits limits{proxy.upstream_response_header_timeout, proxy.limits.stall_timeout,
                           proxy.limits.quiet_timeout};
@@ -147,7 +150,7 @@ Task<bool> ExchangeRun::carry(UpstreamStream& upstream) {
                        !transfer.timed_out() && done.error().fault == Fault::other;
     if (again) co_return true;
     upstreams_.drop();
-    co_await fail(done.error());
+    co_await fail_request(up, done.error());
     co_return false;
   }
   upstream_ns_ = (site_.loop().now() - asked_).count();
@@ -216,8 +219,18 @@ Task<void> ExchangeRun::deliver(UpstreamStream& upstream, Transfer& transfer, Bo
   if (down.begun()) {
     record_cut(transfer, down, may_rest);
   } else {
-    co_await fail(iron::fail(down.problem(), transfer.fault()));
+    co_await fail_request(up, iron::fail(down.problem(), transfer.fault()));
   }
+}
+
+/// The client has nothing of an answer yet. Where policy stopped the body, policy answers.
+Task<void> ExchangeRun::fail_request(const BodyMover& up, const Error& error) {
+  if (up.failure() != BodyMover::Failure::refused) {
+    co_await fail(error);
+    co_return;
+  }
+  exchange().body_change->refuse(exchange());
+  co_await end(OwnEnding::of_denial(exchange().rejected_by, exchange().answer));
 }
 
 /// The client has a part of an answer that does not go on. `may_rest`: it is one of those whose

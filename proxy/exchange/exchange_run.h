@@ -38,6 +38,7 @@ class ExchangeRun {
   Task<void> forward();
   bool repeatable();
   Task<bool> carry(UpstreamStream& upstream);
+  Task<void> fail_request(const BodyMover& up, const Error& error);
   Task<void> deliver(UpstreamStream& upstream, Transfer& transfer, BodyMover& up);
   std::string judge_answer(const ResponseChecks& checks);
   Task<void> switch_protocols(UpstreamStream& upstream);

@@ -37,6 +37,8 @@ std::optional<Error> Transfer::broken_request() const {
       return fail("client gone", Fault::client_gone);
     case BodyMover::Failure::source_broken:
       return fail(std::string(kMalformedRequest), Fault::bad_request);
+    case BodyMover::Failure::refused:
+      return fail(up_.problem(), Fault::bad_request);
     default:
       return std::nullopt;
   }

@@ -40,6 +40,7 @@ WINGS = {
         "scrub": {"", "scrub"},
         "sources": {"", "sources"},
         "auth": {"", "formatter", "sources", "auth"},
+        "aws": {"", "sources", "auth", "aws"},
         "secrets": {"", "formatter", "sources", "secrets"},
     },
     "proxy": {

@@ -146,14 +146,6 @@ TEST(StsAnswer, SaysWhatIsMissing) {
   }
 }
 
-TEST(StsAnswer, TellsItsError) {
-  EXPECT_EQ(
-      sts_error(Secret::copy_of("<ErrorResponse><Error><Type>Sender</Type><Code>Expired</Code>"
-                                "<Message>Token eyJhbGciOiJSUzI1NiJ9.e30 is old</Message>")),
-      "Expired: Token *** is old");
-  EXPECT_EQ(sts_error(Secret::copy_of("boom")), "");
-}
-
 TEST(AwsJsonAnswer, ReadsThreeKinds) {
   const std::string container =
       R"({"AccessKeyId":"ASIA","SecretAccessKey":"sec","Token":"tok\/+==",)"

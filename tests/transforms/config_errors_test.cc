@@ -126,7 +126,7 @@ std::vector<ErrorCase> cases() {
       {"secrets", one_secret("replace: {proxy_value: t}, source: {type: vault}"),
        R"(secrets[0]: unsupported source type "vault")"},
       {"secrets", one_secret("replace: {proxy_value: t}, source: {type: aws_sm}"),
-       R"(secrets[0]: source type "aws_sm" is not supported by this build)"},
+       R"(secrets[0]: aws_sm source requires "secret_id" field)"},
       {"secrets", one_secret("replace: {proxy_value: t}, source: {type: env}"),
        R"(secrets[0]: env source requires "var" field)"},
       {"secrets", one_secret("replace: {proxy_value: t}, source: {type: [a]}"),

@@ -84,6 +84,8 @@ Rig& Rig::request(const std::string& line,
                                  field.substr(std::min(colon + 2, field.size())));
   }
   exchange.authority = policy::Authority::parse(host).value();
+  host_ = host;
+  exchange.host = host_;
   const std::string_view target = exchange.request.target;
   const std::size_t mark = target.find('?');
   exchange.raw_path = target.substr(0, mark);
@@ -122,10 +124,9 @@ Rig::Progress Rig::run() {
   while (true) {
     const Progress progress = pipeline().run_request(exchange, last_need);
     if (progress == Progress::wait) {
-      const Supply* awaited = exchange.awaited;
-      exchange.supplied.emplace_back(
-          awaited, std::make_shared<const Supplied>(
-                       result_of(pipeline().supply(awaited->slot()).fetch(outside))));
+      const Supply& awaited = *std::exchange(exchange.awaited, nullptr);
+      Supplied came = result_of(pipeline().supply(awaited.slot()).fetch(outside));
+      exchange.supplied.emplace_back(&awaited, std::make_shared<const Supplied>(std::move(came)));
       continue;
     }
     if (progress != Progress::need_body) return progress;

@@ -46,7 +46,7 @@ class Rig {
   /// A CONNECT check of `host`.
   Rig& tunnel(std::vector<std::string> fields = {}, const std::string& host = "api.test");
   /// Runs the request phase; a body that is asked for is handed over as asked, and what is waited
-  /// for is fetched.
+  /// for comes from `outside`.
   Progress run();
 
   std::string target() const;
@@ -69,7 +69,7 @@ class Rig {
   std::unique_ptr<SecretEnvironment> environment_ = std::make_unique<SecretEnvironment>();
   std::unique_ptr<Pipeline> pipeline_;
   std::uint64_t limit_ = UINT64_MAX;
-  std::string line_, body_;
+  std::string line_, body_, host_;
   std::vector<std::string> field_texts_;
 };
 

@@ -12,8 +12,11 @@ set(transforms_tests
     secret_json_test.cc
     scrub_test.cc
     aws_answers_test.cc
+    aws_auth_test.cc
+    aws_chain_test.cc
     aws_chunks_test.cc
     aws_config_test.cc
+    aws_source_test.cc
     config_errors_test.cc
     form_test.cc
     formatter_test.cc

@@ -22,6 +22,8 @@ set(wire_tests
   test_scrub
   test_field_secrets
   test_file_source
+  test_aws_auth
+  test_aws_access
   test_call_sources
   test_minted_tokens
   test_management

@@ -4,7 +4,6 @@
 #include <array>
 #include <string>
 
-#include "transforms/auth/answer_quote.h"
 #include "transforms/auth/xml_text.h"
 #include "transforms/sources/secret_json.h"
 
@@ -123,24 +122,12 @@ Result<AwsCredentials> read_sts_answer(const Secret& body, std::string_view acti
   return assemble(text("AccessKeyId"), text("SecretAccessKey"), text("SessionToken"), expiry);
 }
 
-std::string sts_error(const Secret& body) {
-  const std::string_view document = body.reveal().substr(0, kLongestBody);
-  const auto text = [&](std::string_view name) -> std::string {
-    const std::array<std::string_view, 3> path{"ErrorResponse", "Error", name};
-    const auto found = xml_text(document, path);
-    return found ? quotable_answer(found->reveal(), {}) : std::string();
-  };
-  const std::string code = text("Code");
-  return code.empty() ? code : code + ": " + text("Message");
-}
-
 Result<AwsCredentials> read_aws_json_answer(const Secret& body, AwsJsonAnswer kind) {
   const auto object = SecretJson::parse(body.reveal().substr(0, kLongestBody));
   if (!object || object->kind() != Kind::object) return fail("the answer is not a JSON object");
   if (kind == AwsJsonAnswer::instance) {
     const auto code = object->member("Code");
-    if (!code || !code->is("Success"))
-      return fail("the Code of the answer is not Success");
+    if (!code || !code->is("Success")) return fail("the Code of the answer is not Success");
   }
   if (kind == AwsJsonAnswer::process) {
     const auto version = object->member("Version");

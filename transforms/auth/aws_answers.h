@@ -18,9 +18,6 @@ std::optional<std::chrono::sys_seconds> parse_rfc3339(std::string_view text);
 
 /// `action` (`AssumeRole`, `AssumeRoleWithWebIdentity`) of STS, 2xx: XML.
 Result<AwsCredentials> read_sts_answer(const Secret& body, std::string_view action);
-/// What STS says of a failure: `InvalidIdentityToken: Token is expired`, cut and without anything
-/// that looks like a token; empty if the answer is no such XML.
-std::string sts_error(const Secret& body);
 
 enum class AwsJsonAnswer {
   container,  ///< of AWS_CONTAINER_CREDENTIALS_*: `Token`

@@ -1,5 +1,4 @@
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 
 #include <algorithm>
 #include <array>
@@ -40,9 +39,9 @@ constexpr Word<TimeFormat> kTimeFormats[] = {{"unix_seconds", TimeFormat::second
                                              {"unix_millis", TimeFormat::milliseconds},
                                              {"unix_nanos", TimeFormat::nanoseconds},
                                              {"rfc3339", TimeFormat::rfc3339}};
-using Digest = const EVP_MD* (*)();
-constexpr Word<Digest> kDigests[] = {
-    {"sha256", EVP_sha256}, {"sha512", EVP_sha512}, {"sha1", EVP_sha1}};
+using DigestName = const char*;  ///< OpenSSL's
+constexpr Word<DigestName> kDigests[] = {
+    {"sha256", "SHA256"}, {"sha512", "SHA512"}, {"sha1", "SHA1"}};
 enum class Coding { raw, base64, hex };
 constexpr Word<Coding> kKeyCodings[] = {
     {"raw", Coding::raw}, {"base64", Coding::base64}, {"hex", Coding::hex}};
@@ -198,7 +197,7 @@ class HmacSign : public Transform {
   Verdict set_fields(Exchange& exchange, Trace& trace, const TemplateData& data) const;
 
   TimeFormat time_format_;
-  Digest digest_;
+  DigestName digest_;
   Coding key_coding_, output_coding_;
   std::unique_ptr<const Formatter> message_;
   std::vector<Header> headers_;
@@ -349,15 +348,16 @@ Result<Secret> HmacSign::sign(const Secret& key, const Secret& message) const {
   const Result<Secret> decoded = decode_key(key, key_coding_);
   if (decoded.has_error()) return decoded.error();
   Secret digest = Secret::sized(EVP_MAX_MD_SIZE);
-  unsigned size = 0;
+  std::size_t size = 0;
   const auto bytes = [](const Secret& secret) {
     return reinterpret_cast<const unsigned char*>(secret.reveal().data());
   };
   static constexpr unsigned char kNothing[1] = {};
-  const bool empty_key = decoded->empty();
-  ::HMAC(digest_(), empty_key ? kNothing : bytes(*decoded), static_cast<int>(decoded->size()),
-         message.empty() ? kNothing : bytes(message), message.size(),
-         reinterpret_cast<unsigned char*>(digest.writable().data()), &size);
+  const unsigned char* const made = ::EVP_Q_mac(
+      nullptr, "HMAC", nullptr, digest_, nullptr, decoded->empty() ? kNothing : bytes(*decoded),
+      decoded->size(), message.empty() ? kNothing : bytes(message), message.size(),
+      reinterpret_cast<unsigned char*>(digest.writable().data()), digest.size(), &size);
+  if (made == nullptr) return fail("no memory for a signature");
   digest.shrink(size);
   if (output_coding_ == Coding::base64) {
     Secret out = Secret::sized(Base64Writer::length(size));
@@ -367,7 +367,7 @@ Result<Secret> HmacSign::sign(const Secret& key, const Secret& message) const {
     return out;
   }
   static constexpr char kHex[] = "0123456789abcdef";
-  Secret out = Secret::sized(2 * std::size_t{size});
+  Secret out = Secret::sized(2 * size);
   for (std::size_t i = 0; i < size; ++i) {
     const auto byte = static_cast<unsigned char>(digest.reveal()[i]);
     out.writable()[2 * i] = kHex[byte >> 4];

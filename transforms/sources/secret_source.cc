@@ -46,8 +46,8 @@ struct SourceType {
 const std::vector<SourceType>& source_types() {
   static const std::vector<SourceType> types = {
       {"file", make_file_source, {"path"}},
-      {"aws_sm", nullptr, {}},
-      {"aws_ssm", nullptr, {}},
+      {"aws_sm", make_aws_sm_source, {"secret_id", "region"}},
+      {"aws_ssm", make_aws_ssm_source, {"name", "region", "with_decryption"}},
       {"1password", make_onepassword_source, {"secret_ref", "token_env"}},
       {"1password_connect", make_connect_source, {"secret_ref", "host_env", "token_env"}},
       {"vault_kv", make_vault_source, {"mount", "path", "kv_version"}},

@@ -54,6 +54,8 @@ struct SourceBlock {
 };
 
 /// Each throws ConfigError without the entry's prefix (docs/secrets.md, "Sources").
+std::unique_ptr<SourceKind> make_aws_sm_source(const SourceBlock& block);
+std::unique_ptr<SourceKind> make_aws_ssm_source(const SourceBlock& block);
 std::unique_ptr<SourceKind> make_file_source(const SourceBlock& block);
 std::unique_ptr<SourceKind> make_vault_source(const SourceBlock& block);
 std::unique_ptr<SourceKind> make_connect_source(const SourceBlock& block);

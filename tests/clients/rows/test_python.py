@@ -2,7 +2,8 @@
 import json
 import os
 
-from harness.case import TOKEN
+from harness.case import TOKEN, allowlist
+from harness.sigv4 import Signed
 from harness.upstream import answer
 from harness.waiting import SLOWNESS
 from matrix import origins
@@ -78,6 +79,50 @@ class Aws(ClientTest):
                    "--output", "text", "--query", "output.message.content[0].text", "--endpoint-url"]
         self.assertEqual("hello\n", self.client(*command, self.url, ca=["AWS_CA_BUNDLE"], env=self.ENV))
         self.denied("403|Failed to connect to proxy", *command, self.denied_url, ca=["AWS_CA_BUNDLE"], env=self.ENV)
+
+
+class AwsSigned(ClientTest):
+    """Placeholder keys: what boto3 signs with them is signed anew."""
+
+    sees_key = False
+    KEYS = ("AKIDREAL0123456789AB", "real/secret+key0123456789abcdefghijABCD")
+    environment = dict(zip(("CLIENTS_AWS_ID", "CLIENTS_AWS_SECRET"), KEYS))
+    ENV = {"AWS_ACCESS_KEY_ID": "placeholder", "AWS_SECRET_ACCESS_KEY": "placeholder", "AWS_DEFAULT_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true"}
+
+    @classmethod
+    def base_config(cls):
+        sources = {name: {"type": "env", "var": var} for name, var in zip(("access_key_id", "secret_access_key"), cls.environment)}
+        signer = {"name": "aws_auth", "config": sources | {"rules": [{"host": "*.test"}]}}
+        return super().base_config() | {"transforms": [allowlist("*.test"), signer]}
+
+    def origin(self):
+        said = {"GET /": b"<ListAllMyBucketsResult><Buckets><Bucket><Name>mine</Name></Bucket></Buckets></ListAllMyBucketsResult>",
+                "GET /bucket/a%20b": b"text", "POST /model/anthropic.claude-v2%3A1/invoke": b"hello",
+                "POST /": b"<GetCallerIdentityResponse><GetCallerIdentityResult><Account>123</Account></GetCallerIdentityResult></GetCallerIdentityResponse>",
+                "POST /bucket/parts": b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"}
+
+        def serve(connection, request):
+            if request.get("Expect"):
+                connection.send("HTTP/1.1 100 Continue\r\n\r\n")
+            connection.read_body(request)
+            what = f"{request.method} {request.target.partition('?')[0]}"
+            done = b"<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>"
+            body = done if "uploadId=" in request.target and request.method == "POST" else said.get(what, b"")
+            connection.send(answer(body, fields=[("ETag", '"x"')]))
+        serve.raw_body = True
+        return serve
+
+    def check_credentials(self):
+        self.assertGreaterEqual(len(self.tls_upstream.requests), 8)
+        for request in self.tls_upstream.requests:
+            signed = Signed(request, self.KEYS[1])
+            self.assertEqual(([], self.KEYS[0]), (signed.problems, signed.access_key), request.line)
+        for key in self.KEYS:
+            self.assertNotIn(key, self.proxy.text())
+
+    def test_boto3_signed(self):
+        command = [os.path.join(self.python(nightly=True), "python"), self.program("boto3_signed_client.py")]
+        self.assertEqual("mine text hello 123 credential_issuing_call\n", self.client(*command, ca=["AWS_CA_BUNDLE"], env=self.ENV))
 
 
 class Uv(ClientTest):
