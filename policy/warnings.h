@@ -8,7 +8,8 @@ namespace iron::policy {
 /// Something in the configuration that works but deserves a WARN record at start and reload.
 /// `message` is one of `transform config key ignored`, `pattern never matches`, `risky setting`,
 /// `dns record not used`, `CA files missing, keeping the loaded pair`,
-/// `transform behind aws_auth can break its signatures`; the attributes keep their order.
+/// `transform behind aws_auth can break its signatures`, `credentials provider not supported`,
+/// `secret value is written in the configuration`; the attributes keep their order.
 struct ConfigWarning {
   std::string message;
   struct Attribute {

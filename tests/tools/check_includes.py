@@ -41,6 +41,7 @@ WINGS = {
         "sources": {"", "sources"},
         "auth": {"", "formatter", "sources", "auth"},
         "aws": {"", "sources", "auth", "aws"},
+        "gcp": {"", "sources", "auth", "gcp"},
         "secrets": {"", "formatter", "sources", "secrets"},
     },
     "proxy": {

@@ -213,6 +213,34 @@ TEST(GcpAuth, Failures) {
                                R"("rejected":"token_unavailable"})");
 }
 
+TEST(GcpAuth, WithTheCredentialsOfTheMachine) {
+  Rig rig;
+  rig.with("gcp_auth", "{credentials_provider: {type: workload_identity}, scopes: [s1]}");
+  rig.outside.variables["GCE_METADATA_HOST"] = "m:1";
+  rig.outside.answers(200, "the-project");
+  rig.outside.answers(200, R"({"access_token":"ya29","expires_in":3600})");
+  ASSERT_EQ(rig.request("GET /").run(), Progress::done);
+  EXPECT_THAT(rig.fields(), ElementsAre("Authorization: Bearer ya29"));
+  EXPECT_EQ(rig.annotations(), R"({"injected":["header:Authorization"]})");
+  EXPECT_EQ(rig.outside.sent.at(0).first_line(),
+            "GET http://m:1/computeMetadata/v1/project/project-id");
+  EXPECT_EQ(rig.outside.sent.at(1).first_line(),
+            "GET http://m:1/computeMetadata/v1/instance/service-accounts/default/token?scopes=s1");
+  for (const auto& sent : rig.outside.sent) EXPECT_EQ(sent.field("Metadata-Flavor"), "Google");
+  EXPECT_TRUE(rig.warnings.empty() ||
+              rig.warnings[0].message != "credentials provider not supported");
+}
+
+TEST(GcpAuth, AProviderOfAnotherTypeFailsEachRequest) {
+  Rig rig;
+  rig.with("gcp_auth", "{credentials_provider: {type: zz}, scopes: [s1]}");
+  ASSERT_EQ(rig.request("GET /").run(), Progress::rejected);
+  EXPECT_EQ(rig.annotations(), R"({"error":"unsupported credentials_provider type \"zz\"",)"
+                               R"("rejected":"token_unavailable"})");
+  ASSERT_FALSE(rig.warnings.empty());
+  EXPECT_EQ(rig.warnings[0].message, "credentials provider not supported");
+}
+
 TEST(GcpIdToken, FaultsInTheirOrder) {
   struct Row {
     std::string yaml, fault;

@@ -4,9 +4,13 @@
 #include <string>
 #include <vector>
 
+#include "policy/json/json_writer.h"
 #include "tests/transforms/built_source.h"
 #include "tests/transforms/fake_outside.h"
-#include "transforms/sources/google_credentials.h"
+#include "tests/transforms/rsa_keys.h"
+#include "transforms/auth/form.h"
+#include "transforms/auth/jwt.h"
+#include "transforms/gcp/google_credentials.h"
 
 namespace iron::transforms {
 namespace {
@@ -142,7 +146,6 @@ TEST(GcpSource, WithoutCredentials) {
   };
   for (const Row& row : std::vector<Row>{
            {R"({"type":"external_account"})", R"(unsupported credential type "external_account")"},
-           {R"({"type":"service_account"})", R"(unsupported credential type "service_account")"},
            {"{}", R"(unsupported credential type "")"},
            {"x", "invalid JSON"},
            {R"({"type":"authorized_user"})",
@@ -256,21 +259,17 @@ TEST(GcpSource, WhatIsTriedAgain) {
   }
 }
 
-TEST(GoogleCredentials, AServiceAccountSignsWhatItIsGiven) {
+TEST(GoogleCredentials, AServiceAccountSigns) {
   FakeOutside outside;
   outside.variables["GOOGLE_APPLICATION_CREDENTIALS"] = "/c.json";
+  std::string key;
+  policy::append_json_string(key, test::rsa_key_pem());
   outside.files["/c.json"] =
-      R"({"type":"service_account","client_email":"sa@p","private_key":"PEM","private_key_id":"k1",)"
-      R"("token_uri":"http://t/token"})";
+      R"({"type":"service_account","client_email":"sa@p","private_key_id":"k1",)"
+      R"("token_uri":"http://t/token","private_key":)" +
+      key + "}";
   outside.answers(200, kToken);
-  GoogleCredentials credentials([](const GoogleCredentials::Assertion& asked) -> Result<Secret> {
-    EXPECT_EQ(asked.issuer, "sa@p");
-    EXPECT_EQ(asked.scope, "s1 s2");
-    EXPECT_EQ(asked.audience, "http://t/token");
-    EXPECT_EQ(asked.key_id, "k1");
-    EXPECT_EQ(text_of(*asked.key), "PEM");
-    return Secret::copy_of("a.b.c");
-  });
+  GoogleCredentials credentials;
   std::vector<std::string> scopes{"s1", "s2"};
   const auto token = result_of(credentials.token(outside, scopes));
   ASSERT_TRUE(token.has_value());
@@ -278,8 +277,11 @@ TEST(GoogleCredentials, AServiceAccountSignsWhatItIsGiven) {
   EXPECT_EQ(token->account, "sa@p");
   EXPECT_EQ(token->until_ns, outside.time_ns + 3589 * kSecond);
   EXPECT_EQ(outside.sent[0].first_line(), "POST http://t/token");
-  EXPECT_EQ(outside.sent[0].body,
-            "assertion=a.b.c&grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer");
+  const auto assertion = form_value(outside.sent[0].body, "assertion");
+  ASSERT_TRUE(assertion.has_value());
+  EXPECT_EQ(text_of(*jwt_claims(assertion->reveal())),
+            R"({"iss":"sa@p","scope":"s1 s2","aud":"http://t/token","exp":1795513452,)"
+            R"("iat":1795509852})");
 }
 
 TEST(GoogleCredentials, ATokenIsKeptForItsScopes) {

@@ -6,8 +6,8 @@
 #include "policy/match/rules.h"
 #include "transforms/annotations.h"
 #include "transforms/auth/form.h"
-#include "transforms/auth/google_mint.h"
 #include "transforms/auth/stub_answers.h"
+#include "transforms/gcp/google_mint.h"
 #include "transforms/inject.h"
 #include "transforms/registry.h"
 

@@ -1,4 +1,4 @@
-#include "transforms/sources/google_credentials.h"
+#include "transforms/gcp/google_credentials.h"
 
 #include <algorithm>
 #include <chrono>
@@ -9,9 +9,11 @@
 
 #include "policy/config_error.h"
 #include "policy/quote.h"
+#include "transforms/gcp/google_answer.h"
+#include "transforms/gcp/google_mint.h"
+#include "transforms/gcp/service_account.h"
 #include "transforms/registry.h"
 #include "transforms/sources/call_parts.h"
-#include "transforms/sources/google_answer.h"
 #include "transforms/sources/secret_json.h"
 
 namespace iron::transforms {
@@ -149,27 +151,28 @@ Task<Result<GoogleToken>> GoogleCredentials::of_document(Outside& outside,
     Result<GoogleToken> got = co_await of_user(outside, *read);
     co_return std::move(got);
   }
-  if (type != "service_account" || !make_assertion_) {
-    co_return loading("unsupported credential type " + policy::quoted(told(type, {})));
+  if (type == "service_account") {
+    Result<GoogleToken> got = co_await of_account(outside, document, scopes);
+    co_return std::move(got);
   }
-  std::string url = text_of(*read, "token_uri");
-  if (url.empty()) url = kTokenUri;
-  const auto key = read->string("private_key");
-  const Assertion assertion{text_of(*read, "client_email"),
-                            joined_by(scopes, ' '),
-                            url,
-                            text_of(*read, "private_key_id"),
-                            std::make_shared<const Secret>(key ? key->text() : Secret()),
-                            outside.now()};
-  Result<Secret> made = make_assertion_(assertion);
-  if (made.has_error()) co_return made.error();
-  const auto jwt = std::make_shared<const Secret>(std::move(*made));
-  Secret form = form_of({{"assertion", jwt->reveal()},
-                         {"grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"}});
-  const CallRequest request = of_form(std::move(url), std::move(form));
-  const std::vector<SecretPtr> keys{assertion.key, jwt};
-  Result<GoogleToken> got = co_await fetch_token(outside, request, keys);
-  if (got.has_value()) got->account = assertion.issuer;
+  co_return loading("unsupported credential type " + policy::quoted(told(type, {})));
+}
+
+Task<Result<GoogleToken>> GoogleCredentials::of_account(Outside& outside,
+                                                        const Secret& document,
+                                                        const std::vector<std::string>& scopes) {
+  const Result<ServiceAccount> account = ServiceAccount::parse(document);
+  if (account.has_error()) co_return loading(account.error().text);
+  Result<TokenRequest> request =
+      assertion_request(outside, *account, {TokenAnswerForm::jwt, joined_by(scopes, ' '), {}, {}});
+  if (request.has_error()) co_return request.error();
+  MintResult minted = co_await request_token(outside, std::move(*request));
+  if (minted.has_error()) co_return fail(minted.error().text);
+  GoogleToken got;
+  got.token = std::make_shared<const Secret>(std::move(minted->access_token));
+  got.until_ns = token_until_ns(outside, minted->expiry);
+  got.account = account->email;
+  got.keys = account->keys;
   co_return std::move(got);
 }
 

@@ -5,8 +5,9 @@
 #include "policy/match/rules.h"
 #include "policy/quote.h"
 #include "transforms/annotations.h"
-#include "transforms/auth/google_mint.h"
 #include "transforms/auth/stub_answers.h"
+#include "transforms/gcp/google_mint.h"
+#include "transforms/gcp/google_workload.h"
 #include "transforms/inject.h"
 #include "transforms/registry.h"
 
@@ -32,15 +33,36 @@ class GcpAuth : public Transform {
   bool gives_keys() const override { return true; }
   BodyNeed body_need(Exchange& exchange) const override { return need_of_token_request(exchange); }
   Verdict on_request(Exchange& exchange, Trace& trace) const override;
-  void keys(std::vector<const Secret*>& out) const override { mint_->keys(out); }
+  void keys(std::vector<const Secret*>& out) const override {
+    out.insert(out.end(), keys_.begin(), keys_.end());
+  }
 
  private:
   static bool is_stubbed(const Exchange& exchange);
   bool applies(const Exchange& exchange) const;
 
   std::vector<policy::Rule> rules_;
-  std::unique_ptr<GoogleMint> mint_;
+  std::unique_ptr<Supply> supply_;
+  std::vector<const Secret*> keys_;  ///< that are there from the start
 };
+
+/// What it is is told by the first request that needs it; the start warns.
+std::string provider_type(const policy::YamlNode* provider, const BuildContext& context) {
+  policy::YamlErrors errors;
+  const auto reading = context.reader(errors);
+  BlockReader block(provider, "gcpauth.providerConfig", context.path + ".credentials_provider",
+                    reading);
+  std::string type;
+  block.text("type", type);
+  block.finish();
+  check_yaml(errors, kName);
+  if (type != GoogleWorkload::kType) {
+    context.warnings.push_back(
+        {"credentials provider not supported",
+         {{"key", context.path + ".credentials_provider.type"}, {"type", type}}});
+  }
+  return type;
+}
 
 GcpAuth::GcpAuth(const BuildContext& context) {
   policy::YamlErrors errors;
@@ -78,13 +100,18 @@ GcpAuth::GcpAuth(const BuildContext& context) {
       throw ConfigError(
           R"(gcp_auth: "subject" cannot be combined with "credentials_provider" (only keyfile sources support domain-wide delegation))");
     }
-    throw ConfigError("gcp_auth: credentials_provider is not supported by this build");
+    const std::string type = provider_type(provider.get(), context);
+    GoogleCredentials::prepare(context);
+    supply_ = std::make_unique<GoogleWorkload>(type, scopes);
+  } else {
+    auto key_file = std::make_unique<KeyFile>(path, std::move(built));
+    key_file->enlist(context);
+    auto mint = std::make_unique<GoogleMint>(
+        std::move(key_file), GoogleMint::Wanted{TokenAnswerForm::jwt, joined(scopes), subject, {}});
+    mint->keys(keys_);
+    supply_ = std::move(mint);
   }
-  auto key_file = std::make_unique<KeyFile>(path, std::move(built));
-  key_file->enlist(context);
-  mint_ = std::make_unique<GoogleMint>(
-      std::move(key_file), GoogleMint::Wanted{TokenAnswerForm::jwt, joined(scopes), subject, {}});
-  context.needs.supplies.push_back(mint_.get());
+  context.needs.supplies.push_back(supply_.get());
 }
 
 bool GcpAuth::is_stubbed(const Exchange& exchange) {
@@ -103,7 +130,7 @@ bool GcpAuth::applies(const Exchange& exchange) const {
 Verdict GcpAuth::on_request(Exchange& exchange, Trace& trace) const {
   if (is_stubbed(exchange)) return answer_with_stub_token(exchange, trace, "oauth2_token_endpoint");
   if (!applies(exchange)) return Verdict::pass;
-  const Supplied* token = exchange.use(*mint_);
+  const Supplied* token = exchange.use(*supply_);
   if (token == nullptr) return Verdict::wait;
   Annotations annotations;
   if (token->value == nullptr) {

@@ -1,4 +1,4 @@
-#include "transforms/auth/google_mint.h"
+#include "transforms/gcp/google_mint.h"
 
 #include <utility>
 
@@ -10,22 +10,24 @@ namespace {
 constexpr std::string_view kPrefix = "Bearer ";
 }
 
-Result<TokenRequest> GoogleMint::compose(Outside& outside, const ServiceAccount& account) const {
+Result<TokenRequest> assertion_request(Outside& outside,
+                                       const ServiceAccount& account,
+                                       const GoogleWanted& wanted) {
   const AssertionTimes times(outside.now());
-  const bool for_id_token = wanted_.form == TokenAnswerForm::id_token;
+  const bool for_id_token = wanted.form == TokenAnswerForm::id_token;
   JsonClaims claims;
   claims.text("iss", account.email);
-  if (!for_id_token) claims.text("scope", wanted_.scopes);
+  if (!for_id_token) claims.text("scope", wanted.scopes);
   claims.text("aud", account.assertion_audience());
   claims.number("exp", times.expires).number("iat", times.issued);
-  if (for_id_token) claims.text("target_audience", wanted_.audience);
-  if (!wanted_.subject.empty()) claims.text("sub", wanted_.subject).text("prn", wanted_.subject);
+  if (for_id_token) claims.text("target_audience", wanted.audience);
+  if (!wanted.subject.empty()) claims.text("sub", wanted.subject).text("prn", wanted.subject);
   const Result<Secret> assertion = sign_jwt(*account.private_key, account.key_id, claims.finish());
   if (assertion.has_error()) return assertion.error();
   TokenRequest request;
   request.endpoint = account.token_uri;
   request.body = assertion_body(*assertion);
-  request.form = wanted_.form;
+  request.form = wanted.form;
   for (const SecretPtr& key : account.keys) request.sent.push_back(key.get());
   return request;
 }
@@ -62,7 +64,7 @@ Task<Supplied> GoogleMint::fetch(Outside& outside) {
   if (value_ != nullptr && until_ns_ > outside.monotonic_ns()) co_return minted(**account);
   const bool for_id_token = wanted_.form == TokenAnswerForm::id_token;
   const std::string prefix = for_id_token ? "minting GCP ID token: " : "minting GCP access token: ";
-  Result<TokenRequest> request = compose(outside, **account);
+  Result<TokenRequest> request = assertion_request(outside, **account, wanted_);
   if (request.has_error()) {
     co_return failed(outside, account->get(), {prefix + request.error().text, "mint_failed"});
   }

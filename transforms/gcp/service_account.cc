@@ -1,4 +1,4 @@
-#include "transforms/auth/service_account.h"
+#include "transforms/gcp/service_account.h"
 
 #include <utility>
 

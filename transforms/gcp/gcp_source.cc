@@ -6,9 +6,9 @@
 
 #include "policy/config_error.h"
 #include "policy/quote.h"
+#include "transforms/gcp/google_answer.h"
+#include "transforms/gcp/google_credentials.h"
 #include "transforms/sources/call_parts.h"
-#include "transforms/sources/google_answer.h"
-#include "transforms/sources/google_credentials.h"
 #include "transforms/sources/source_kind.h"
 
 namespace iron::transforms {

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,6 +16,7 @@ struct GoogleToken {
   SecretPtr token;
   std::int64_t until_ns = INT64_MAX;  ///< by the monotonic clock: not to be used from then on
   std::string account;                ///< `client_email` of the credentials; may be empty
+  std::vector<SecretPtr> keys{};      ///< that it came by
 };
 
 /// Access tokens by Google's Application Default Credentials: the file of
@@ -25,22 +25,6 @@ struct GoogleToken {
 /// alone.
 class GoogleCredentials {
  public:
-  /// What a service account signs to get a token.
-  struct Assertion {
-    std::string issuer;    ///< `client_email`
-    std::string scope;     ///< joined by blanks
-    std::string audience;  ///< the token endpoint
-    std::string key_id;    ///< empty: none
-    SecretPtr key;         ///< PEM
-    std::chrono::system_clock::time_point now;
-  };
-  /// The signed JWT. Errors quote nothing of the key.
-  using MakeAssertion = std::function<Result<Secret>(const Assertion&)>;
-
-  /// Without `make_assertion` service accounts are refused.
-  explicit GoogleCredentials(MakeAssertion make_assertion = {})
-      : make_assertion_(std::move(make_assertion)) {}
-
   /// Errors of the credentials themselves begin with kLoading, others are of the call for a token.
   Task<Result<GoogleToken>> token(Outside& outside, std::vector<std::string> scopes);
   /// The token that is kept; null: none.
@@ -56,7 +40,10 @@ class GoogleCredentials {
                                         const Secret& document,
                                         const std::vector<std::string>& scopes);
 
-  const MakeAssertion make_assertion_;
+  Task<Result<GoogleToken>> of_account(Outside& outside,
+                                       const Secret& document,
+                                       const std::vector<std::string>& scopes);
+
   bool project_asked_ = false;
   std::vector<std::string> kept_scopes_;
   GoogleToken kept_;

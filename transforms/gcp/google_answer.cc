@@ -1,4 +1,4 @@
-#include "transforms/sources/google_answer.h"
+#include "transforms/gcp/google_answer.h"
 
 #include <algorithm>
 #include <charconv>

@@ -6,22 +6,29 @@
 #include <string_view>
 #include <vector>
 
-#include "transforms/auth/service_account.h"
 #include "transforms/auth/token_request.h"
+#include "transforms/gcp/service_account.h"
 #include "transforms/supply.h"
 
 namespace iron::transforms {
+
+/// What is wanted of Google's token endpoint.
+struct GoogleWanted {
+  TokenAnswerForm form;  ///< `jwt`: an access token; `id_token`
+  std::string scopes;    ///< of an access token, with blanks between
+  std::string subject;   ///< whom it impersonates; may be empty
+  std::string audience;  ///< of an ID token
+};
+/// The request for it, signed with the account's key, which outlives it.
+Result<TokenRequest> assertion_request(Outside& outside,
+                                       const ServiceAccount& account,
+                                       const GoogleWanted& wanted);
 
 /// A token for Google's cloud, asked for with the key of a service account and kept to its end:
 /// an access token for scopes, or an ID token for an audience.
 class GoogleMint final : public Supply {
  public:
-  struct Wanted {
-    TokenAnswerForm form;  ///< `jwt`: an access token; `id_token`
-    std::string scopes;    ///< of an access token, with blanks between
-    std::string subject;   ///< whom it impersonates; may be empty
-    std::string audience;  ///< of an ID token
-  };
+  using Wanted = GoogleWanted;
   GoogleMint(std::unique_ptr<KeyFile> key_file, Wanted wanted)
       : key_file_(std::move(key_file)), wanted_(std::move(wanted)) {}
 
@@ -32,7 +39,6 @@ class GoogleMint final : public Supply {
   bool retried_by_each() const override { return true; }
 
  private:
-  Result<TokenRequest> compose(Outside& outside, const ServiceAccount& account) const;
   Supplied failed(Outside& outside, const ServiceAccount* account, MintFailure failure) const;
   Supplied minted(const ServiceAccount& account) const;
 
