@@ -22,7 +22,7 @@ set(fuzz_targets
 set(fuzz_dir ${CMAKE_CURRENT_SOURCE_DIR}/fuzz)
 add_library(iron_fuzz_support STATIC ${fuzz_dir}/fuzz_target.cc ${fuzz_dir}/reference.cc
             ${fuzz_dir}/scrub_places.cc ${fuzz_dir}/scrub_replaced.cc
-            ${CMAKE_CURRENT_SOURCE_DIR}/transforms/rig.cc)
+            ${CMAKE_CURRENT_SOURCE_DIR}/transforms/rig.cc ${CMAKE_CURRENT_SOURCE_DIR}/transforms/fake_outside.cc)
 target_link_libraries(iron_fuzz_support PUBLIC iron::proxy iron_simdjson)
 
 list(TRANSFORM fuzz_targets REPLACE "(.+)" "IRON_FUZZ_TARGET(\\1)" OUTPUT_VARIABLE fuzz_list)

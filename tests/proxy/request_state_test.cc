@@ -85,12 +85,12 @@ void compare(Differences& out, const transforms::BodyView& one, const transforms
 
 void compare(Differences& out, const transforms::Exchange& one, const transforms::Exchange& other) {
   const auto& [mode, tunnel_check, client_tls, upgrade, request, authority, path, path_kept,
-               path_reduced, path_kept_reduced, raw_path, raw_query, has_query, remote_address,
-               field_rewrites, field_rewrite_count, query_rewrites, rewrites_of_pairs, path_parts,
-               body, response_body, capture, request_traces, request_trace_count, response_traces,
-               response_trace_count, rejected_by, stubbed_by, quiet_refusal, denial_reason, error,
-               next_transform, response, scratch, values, now_ns, supplied, awaited, step_began,
-               answer, own] = one;
+               path_reduced, path_kept_reduced, host, raw_path, raw_query, has_query,
+               remote_address, field_rewrites, field_rewrite_count, query_rewrites,
+               rewrites_of_pairs, path_parts, body, response_body, capture, request_traces,
+               request_trace_count, response_traces, response_trace_count, rejected_by, stubbed_by,
+               quiet_refusal, denial_reason, error, next_transform, response, scratch, values,
+               now_ns, supplied, awaited, step_began, answer, own, body_change] = one;
   // Their counts say how much of them means anything; nothing of the scratch does.
   (void)field_rewrites, (void)request_traces, (void)response_traces, (void)scratch;
   out.field("mode", mode, other.mode);
@@ -130,6 +130,8 @@ void compare(Differences& out, const transforms::Exchange& one, const transforms
   out.field("step_began", step_began.has_value(), other.step_began.has_value());
   out.field("answer", answer.has_value(), other.answer.has_value());
   out.field("own", own.size(), other.own.size());
+  out.view("host", host, other.host);
+  out.field("body_change", body_change == nullptr, other.body_change == nullptr);
 }
 
 template <class T>
@@ -157,6 +159,12 @@ Differences differences(const RequestState& one, const RequestState& other) {
 
 constexpr std::string_view kPoison = "poison";
 
+struct NoChange final : transforms::BodyChange {
+  Result<void> feed(std::string_view, std::string&) override { return {}; }
+  Result<void> end(std::string&) override { return {}; }
+  void refuse(transforms::Exchange&) override {}
+};
+
 void fill(Headers& headers) { headers.add(kPoison, kPoison); }
 
 void fill(transforms::BodyView& body) {
@@ -170,11 +178,11 @@ void fill(transforms::BodyView& body) {
 
 void fill(transforms::Exchange& filled, const Response& received) {
   auto& [mode, tunnel_check, client_tls, upgrade, request, authority, path, path_kept, path_reduced,
-         path_kept_reduced, raw_path, raw_query, has_query, remote_address, field_rewrites,
+         path_kept_reduced, host, raw_path, raw_query, has_query, remote_address, field_rewrites,
          field_rewrite_count, query_rewrites, rewrites_of_pairs, path_parts, body, response_body,
          capture, request_traces, request_trace_count, response_traces, response_trace_count,
          rejected_by, stubbed_by, quiet_refusal, denial_reason, error, next_transform, response,
-         scratch, values, now_ns, supplied, awaited, step_began, answer, own] = filled;
+         scratch, values, now_ns, supplied, awaited, step_began, answer, own, body_change] = filled;
   mode = transforms::Mode::passthrough;
   tunnel_check = client_tls = upgrade = has_query = quiet_refusal = true;
   request.method = request.target = kPoison;
@@ -185,7 +193,7 @@ void fill(transforms::Exchange& filled, const Response& received) {
   authority.literal = policy::IpAddress::v4({1, 2, 3, 4});
   path = denial_reason = error = kPoison;
   path_kept = path_reduced = path_kept_reduced = kPoison;
-  raw_path = raw_query = remote_address = rejected_by = stubbed_by = kPoison;
+  raw_path = raw_query = remote_address = rejected_by = stubbed_by = host = kPoison;
   values = std::make_shared<const transforms::Values>();
   now_ns = 1;
   supplied.emplace_back(nullptr, nullptr);
@@ -193,6 +201,7 @@ void fill(transforms::Exchange& filled, const Response& received) {
   step_began.emplace();
   answer.emplace();
   own.emplace_back();
+  body_change = std::make_unique<NoChange>();
   filled.rewrite_of(request.headers.all().front());
   filled.rewrite_of_pair(3);
   path_parts.emplace_back();
