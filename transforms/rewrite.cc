@@ -156,7 +156,7 @@ std::size_t target_bound(const Exchange& exchange) {
   return bound;
 }
 
-char* write_target(const Exchange& exchange, char* out) {
+char* write_changed_target(const Exchange& exchange, char* out) {
   if (exchange.path_parts.empty()) {
     out = put(out, exchange.raw_path.empty() ? "/" : exchange.raw_path);
   } else {

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
+#include <string_view>
 
 #include "policy/match/path.h"
 #include "policy/result.h"
@@ -16,7 +18,19 @@ namespace iron::transforms {
 std::size_t target_bound(const Exchange& exchange);
 /// Origin-form target: raw path (`/` when empty), `?` and query, with path, query and inject
 /// rewrites.
-char* write_target(const Exchange& exchange, char* out);
+char* write_changed_target(const Exchange& exchange, char* out);
+inline char* write_target(const Exchange& exchange, char* out) {
+  const bool changed = !exchange.path_parts.empty() || !exchange.query_rewrites.empty();
+  if (changed) return write_changed_target(exchange, out);
+  const std::string_view path = exchange.raw_path.empty() ? "/" : exchange.raw_path;
+  std::memcpy(out, path.data(), path.size());
+  out += path.size();
+  if (!exchange.has_query) return out;
+  *out++ = '?';
+  const std::string_view query = exchange.raw_query;
+  if (!query.empty()) std::memcpy(out, query.data(), query.size());  // empty, it may be nowhere
+  return out + query.size();
+}
 /// After path substitutions: fails with `secret value makes dot segments` where a segment became
 /// `.` or `..`.
 Result<void> check_target(const Exchange& exchange, policy::DotSegments kind);

@@ -53,19 +53,11 @@ char* put_framing(char* out,
   return out;
 }
 
-/// To a parent the absolute form, which has nothing behind the host where the origin's own options
-/// are asked for (RFC 9112 section 3.2.4).
-char* put_target(char* out, const transforms::Exchange& exchange, const ParentForm* parent) {
-  if (parent != nullptr) out = put(out, parent->origin);
-  if (parent != nullptr && exchange.raw_path == "*") return out;
-  return transforms::write_target(exchange, out);
-}
-
 constexpr std::string_view kLogin = "Proxy-Authorization: Basic ";
 
-char* put_login(char* out, const ParentForm* parent) {
-  if (parent == nullptr || parent->login == nullptr) return out;
-  return put(put(put(out, kLogin), parent->login->basic()), "\r\n");
+char* put_login(char* out, const ParentForm& parent) {
+  if (parent.login == nullptr) return out;
+  return put(put(put(out, kLogin), parent.login->basic()), "\r\n");
 }
 
 }  // namespace
@@ -95,7 +87,13 @@ WrittenHead write_request_head(const transforms::Exchange& exchange,
   const Headers& headers = exchange.request.headers;
   out = put(out, exchange.request.method);
   *out++ = ' ';
-  out = put_target(out, exchange, parent);
+  // To a parent the absolute form, which has nothing behind the host where the origin's own options
+  // are asked for (RFC 9112 section 3.2.4).
+  if (parent != nullptr) [[unlikely]]
+    out = put(out, parent->origin);
+  const bool whole_origin = parent != nullptr && exchange.raw_path == "*";
+  if (!whole_origin) [[likely]]
+    out = transforms::write_target(exchange, out);
   out = put(out, " HTTP/1.1\r\n");
   bool host_written = headers.find("Host") != nullptr;
   if (!host_written) out = put(put(put(out, "Host: "), host), "\r\n");
@@ -128,7 +126,9 @@ WrittenHead write_request_head(const transforms::Exchange& exchange,
   } else if (!framed && !bodyless_by_custom(exchange.request.method)) {
     out = put_length(out, 0);
   }
-  written.end = put(put_login(out, parent), "\r\n");
+  if (parent != nullptr) [[unlikely]]
+    out = put_login(out, *parent);
+  written.end = put(out, "\r\n");
   return written;
 }
 
