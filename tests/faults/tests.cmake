@@ -11,6 +11,7 @@ set(fault_tests
   test_log_faults
   test_load
   test_load_closes
+  test_calls_load
   test_fairness
   test_failing_calls
   test_allocations
