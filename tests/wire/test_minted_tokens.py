@@ -182,6 +182,13 @@ class OauthToken(TokenTest):
         self.assertIn("stopped after 10 redirects", proxy.wait_record("oauth_token mint failed")["error"])
         self.assertEqual(11, len(self.endpoint.requests))
 
+    def test_never_from_tls_to_clear_text(self):
+        self.tls_endpoint.default = answer(b"", "307 Temporary Redirect", [("Location", f"http://127.0.0.1:{self.endpoint.port}/t")])
+        proxy = self.start_oauth(token_endpoint=f"https://127.0.0.1:{self.tls_endpoint.port}/t")
+        self.assertEqual(502, self.ask(proxy).status)
+        self.assertIn("redirect from https to http refused", proxy.wait_record("oauth_token mint failed")["error"])
+        self.assertEqual([], self.endpoint.requests)
+
     def test_one_request_for_all_who_wait(self):
         gate = threading.Event()
 
