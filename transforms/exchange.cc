@@ -50,6 +50,15 @@ bool Exchange::refuses_dot_segments(policy::DotSegments kind) {
   return false;
 }
 
+std::string Exchange::plain_path() const {
+  std::string out;
+  for (const char c : path_reduced ? *path_reduced : path) {
+    if (c != '/' || !out.ends_with('/')) out += c;
+  }
+  if (out.size() > 1 && out.ends_with('/')) out.pop_back();
+  return out;
+}
+
 policy::Subject Exchange::subject() const {
   policy::Subject subject;
   subject.host = authority.host;

@@ -165,6 +165,8 @@ struct Exchange {
   /// but with DotSegments::strict; they fill `path_reduced` and `path_kept_reduced`.
   bool refuses_dot_segments(policy::DotSegments kind);
   policy::Subject subject() const;
+  /// The path as an origin may read it that drops `.` segments and joins slashes.
+  std::string plain_path() const;
   FieldRewrite& rewrite_of(Field& field);  ///< the field's rewrite, made when missing
   /// The rewrite of the raw query's pair that begins there, or null.
   const QueryRewrite* find_rewrite_of_pair(std::size_t begin) const;

@@ -30,6 +30,8 @@ struct Supplied {
   /// asked for it alone.
   std::int64_t until_ns = INT64_MIN;
   bool is_key = true;  ///< false: it may stand in the log
+  /// What finds them in text, as of when they came; null until then.
+  std::shared_ptr<const KeyNet> net;
   /// Further keys of it, for the log's net and for who signs with several.
   std::vector<SecretPtr> keys;
 };

@@ -62,6 +62,12 @@ bool assign_bracketed(std::string_view text, Authority& authority) {
   return true;
 }
 
+/// Dots alone would fold to something that looks like no host at all, and of two dots at the end
+/// some resolvers drop one more than the rules did.
+bool has_labels(std::string_view name) {
+  return name.find_first_not_of('.') != name.npos && name.find("..") == name.npos;
+}
+
 }  // namespace
 
 std::string ascii_lower(std::string_view text) {
@@ -85,8 +91,7 @@ bool Authority::assign(std::string_view text) {
   if (text.empty()) return true;
   if (text.front() == '[') return assign_bracketed(text, *this);
   const std::string_view name = host_part(text);
-  // Dots alone would fold to something that looks like no host at all.
-  if (name.find_first_not_of('.') == std::string_view::npos) return false;
+  if (!has_labels(name)) return false;
   if (!parse_port(text.substr(name.size()), port)) return false;
   fold(name, host);
   literal = IpAddress::parse(host);
@@ -98,8 +103,7 @@ bool Authority::acceptable(std::string_view text) {
   Authority scratch;
   if (text.front() == '[') return assign_bracketed(text, scratch);
   const std::string_view name = host_part(text);
-  return name.find_first_not_of('.') != std::string_view::npos &&
-         parse_port(text.substr(name.size()), scratch.port);
+  return has_labels(name) && parse_port(text.substr(name.size()), scratch.port);
 }
 
 std::optional<Authority> Authority::parse(std::string_view text) {

@@ -8,6 +8,11 @@
 
 namespace iron::proxy {
 
+namespace {
+/// Bytes that may come for each that is kept: a coding can say nothing at length.
+constexpr std::size_t kMostForOne = 4;
+}  // namespace
+
 AnswerText::AnswerText(std::string_view coding, std::size_t most) : most_(most) {
   if (iequals(coding, "gzip") || iequals(coding, "x-gzip")) {
     decoder_.emplace(ContentDecoder::Coding::gzip);
@@ -30,6 +35,8 @@ bool AnswerText::append(std::string_view bytes) {
 }
 
 Result<bool> AnswerText::add(std::string_view bytes) {
+  came_ += bytes.size();
+  if (came_ / kMostForOne > most_) return fail("the answer is too long for what it holds");
   if (!known_coding_) return fail("unsupported Content-Encoding of the answer");
   if (!decoder_) return append(bytes);
   while (true) {

@@ -30,7 +30,7 @@ class AnswerText {
   std::optional<ContentDecoder> decoder_;
   const std::size_t most_;
   Secret text_;
-  std::size_t used_ = 0;
+  std::size_t used_ = 0, came_ = 0;
   bool known_coding_ = true;
   bool cut_ = false;
 };

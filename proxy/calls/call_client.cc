@@ -19,6 +19,7 @@ using transforms::CallAnswer;
 using transforms::CallRequest;
 
 constexpr int kMostRedirects = 10;
+constexpr std::size_t kPieceBytes = 4096;  // some milliseconds of decoding at the worst
 
 /// Asked by what waits on behalf of a call.
 struct CallOver final : Abandonment {
@@ -31,6 +32,22 @@ Error too_late() { return fail("context deadline exceeded", Fault::client_gone);
 
 bool is_redirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+/// What a redirect makes of a request, as browsers do it. Credentials in fields are for the host
+/// that was named, and stay behind where another one is led to.
+CallRequest redirected(const CallRequest& request, int status, bool elsewhere) {
+  CallRequest out = request;
+  if (elsewhere) {
+    std::erase_if(out.fields, [](const auto& field) { return field.secret != nullptr; });
+  }
+  if (status >= 307) return out;
+  out.method = request.method == "HEAD" ? "HEAD" : "GET";
+  out.body.reset();
+  std::erase_if(out.fields, [](const auto& field) {
+    return iequals(field.name, "Content-Length") || iequals(field.name, "Content-Type");
+  });
+  return out;
 }
 
 /// The request of a call as the writers of heads take it.
@@ -50,6 +67,13 @@ Result<void> fill(transforms::Exchange& out, const CallRequest& request, const p
     rewrite.parts.push_back({0, field.text.size(), field.secret.get()});
   }
   return transforms::check_fields(out);
+}
+
+/// Of what a parent relays nothing tells it from what a parent writes.
+bool repeats_login(const CallAnswer& answer, const policy::ProxyUrl& parent) {
+  const policy::ProxyLogin* login = parent.login();
+  return login != nullptr &&
+         (login->shown_in(answer.head.reveal()) || login->shown_in(answer.body.reveal()));
 }
 
 tls::CallTls tls_of(const transforms::CallTrust& trust) {
@@ -107,19 +131,14 @@ Task<Result<CallAnswer>> CallClient::send(const CallRequest& request, Terms& ter
     if (once && hops > 0) co_return std::move(answer);
     if (hops == kMostRedirects) co_return fail("stopped after 10 redirects");
     Result<policy::Url> next = url->resolve(answer->field("Location"));
-    if (next.has_value() && url->https && !next->https) {
-      co_return fail("redirect from https to http refused");
-    }
+    // What stands there is the endpoint's, and may be a key.
+    if (next.has_error()) co_return fail("the target of the redirect cannot be used");
+    if (url->https && !next->https) co_return fail("redirect from https to http refused");
+    const bool elsewhere =
+        url->https != next->https || url->host != next->host || url->port != next->port;
     url = std::move(next);
-    if (once || answer->status >= 307) continue;
-    changed.method = current->method == "HEAD" ? "HEAD" : "GET";
-    changed.fields = current->fields;
-    std::erase_if(changed.fields, [](const CallRequest::Field& field) {
-      return iequals(field.name, "Content-Length") || iequals(field.name, "Content-Type");
-    });
-    changed.most = request.most;
-    changed.trust = request.trust;
-    changed.parent = request.parent;
+    if (once) continue;
+    changed = redirected(*current, answer->status, elsewhere);
     current = &changed;
   }
 }
@@ -170,6 +189,9 @@ Task<Result<CallAnswer>> CallClient::send_once(const Hop& hop, Terms& terms) {
           upstream.reused() && !upstream.answered() && done.error().fault == Fault::other;
       if (died_idling) continue;
       co_return done.error();
+    }
+    if (hop.parent.url != nullptr && repeats_login(answer, *hop.parent.url)) {
+      co_return fail("the answer repeats the login of the parent proxy");
     }
     if (UpstreamPtr kept = upstream.take_reusable()) {
       if (hop.request.trust.usual()) pool_.put(std::move(kept));
@@ -236,8 +258,11 @@ Task<Result<void>> CallClient::reach_head(Terms& terms,
   }
 }
 
+/// What an answer decodes to says nothing about what it costs to decode it: what comes in is
+/// bounded too, and the others of the loop have their turn behind each piece.
 Task<Result<void>> CallClient::read_body(Terms& terms, BodySource& source, AnswerText& text) {
   while (true) {
+    if (terms.over()) co_return too_late();
     std::string_view piece;
     switch (source.read(piece)) {
       case BodySource::Step::ended:
@@ -248,13 +273,14 @@ Task<Result<void>> CallClient::read_body(Terms& terms, BodySource& source, Answe
         co_return fail(std::string(source.problem()));
       case BodySource::Step::blocked:
         co_await terms.pause;
-        if (terms.over()) co_return too_late();
         break;
       case BodySource::Step::bytes: {
+        piece = piece.substr(0, kPieceBytes);
         const Result<bool> more = text.add(piece);
         source.consume(piece.size());
         if (more.has_error()) co_return more.error();
         if (!*more) co_return Result<void>();
+        co_await terms.pause.pass_turn();
       }
     }
   }

@@ -56,15 +56,20 @@ void CallDesk::stop() {
   thread_.join();
 }
 
-void CallDesk::ask(Pipeline pipeline, const Supply& supply, std::function<void(SuppliedPtr)> done) {
+void CallDesk::ask(Pipeline pipeline,
+                   const Supply& supply,
+                   std::function<void(SuppliedPtr)> done,
+                   Left left) {
   if (threaded_) std::call_once(started_, [this] { start_thread(); });
-  loop_.post([this, pipeline = std::move(pipeline), &supply, done = std::move(done)]() mutable {
-    take_order(pipeline, supply, {std::move(done), loop_.now()});
+  loop_.post([this, pipeline = std::move(pipeline), &supply, done = std::move(done),
+              left = std::move(left)]() mutable {
+    take_order(pipeline, supply, {std::move(done), loop_.now(), std::move(left)});
   });
 }
 
 void CallDesk::forget_others(Pipeline current) {
   loop_.post([this, current = std::move(current)] {
+    current_ = current;
     for (auto& shelf : shelves_) shelf->current = shelf->pipeline == current;
     sweep();
   });
@@ -79,6 +84,7 @@ CallDesk::Shelf& CallDesk::shelf_of(const Pipeline& pipeline) {
   shelf->slots.resize(pipeline->supply_count());
   shelf->flights.resize(pipeline->supply_count());
   shelf->net = pipeline->key_net();
+  shelf->current = current_ == nullptr || current_ == pipeline;
   shelves_.push_back(std::move(shelf));
   return *shelves_.back();
 }
@@ -113,8 +119,19 @@ void CallDesk::begin(Shelf& shelf, Supply& supply) {
   });
 }
 
+/// Of those who wait for it the first has waited for half a minute then; but a fetch has a chance.
+SteadyTime CallDesk::deadline_of(const Shelf& shelf, const Supply& supply) const {
+  constexpr std::chrono::seconds kLeast{2};
+  SteadyTime since = loop_.now();
+  for (const Waiter& waiter : shelf.flights[supply.slot()].waiting) {
+    since = std::min(since, waiter.since);
+  }
+  return std::max(since + FetchRun::kLimit, loop_.now() + kLeast);
+}
+
 Task<void> CallDesk::fly(Shelf& shelf, Supply& supply) {
-  auto run = std::make_unique<FetchRun>(loop_, client_, services_.environment);
+  auto run =
+      std::make_unique<FetchRun>(loop_, client_, services_.environment, deadline_of(shelf, supply));
   std::shared_ptr<Supplied> what = std::make_shared<Supplied>();
   try {
     *what = co_await supply.fetch(*run);
@@ -137,6 +154,9 @@ void CallDesk::land() {
       services_.log.guard(shelf->net);
     }
     if (!std::exchange(shelf->changed, false)) continue;
+    for (const Landed& at : landed) {
+      if (at.shelf == shelf.get()) at.what->net = shelf->net;
+    }
     auto values = std::make_shared<transforms::Values>();
     values->slots = shelf->slots;
     values->net = shelf->net;
@@ -166,6 +186,7 @@ void CallDesk::answer(const Landed& landed) {
   --shelf.under_way;
   std::vector<Waiter> waiting = std::exchange(flight.waiting, std::exchange(flight.next, {}));
   const bool failed = landed.what->value == nullptr;
+  std::erase_if(waiting, [](const Waiter& waiter) { return waiter.left->load(); });
   if (failed && landed.supply->retried_by_each()) {
     // One has failed; the others try again while they have time.
     const SteadyTime oldest = loop_.now() - FetchRun::kLimit;

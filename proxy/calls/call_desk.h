@@ -36,7 +36,8 @@ class CallDesk final : public SupplyDesk {
 
   void ask(Pipeline pipeline,
            const transforms::Supply& supply,
-           std::function<void(transforms::SuppliedPtr)> done) override;
+           std::function<void(transforms::SuppliedPtr)> done,
+           Left left) override;
   /// What is kept for other pipelines is forgotten; what is under way for them goes on. Thread
   /// safe.
   void forget_others(Pipeline current);
@@ -48,6 +49,7 @@ class CallDesk final : public SupplyDesk {
   struct Waiter {
     std::function<void(transforms::SuppliedPtr)> done;
     SteadyTime since;
+    Left left;
   };
   /// A supply's fetch and who waits for it.
   struct Flight {
@@ -68,7 +70,7 @@ class CallDesk final : public SupplyDesk {
   struct Landed {
     Shelf* shelf;
     transforms::Supply* supply;
-    transforms::SuppliedPtr what;
+    std::shared_ptr<transforms::Supplied> what;
     std::unique_ptr<FetchRun> run;
   };
   struct Landing final : TurnEnd {
@@ -81,6 +83,7 @@ class CallDesk final : public SupplyDesk {
   void take_order(const Pipeline& pipeline, const transforms::Supply& supply, Waiter waiter);
   Shelf& shelf_of(const Pipeline& pipeline);
   void begin(Shelf& shelf, transforms::Supply& supply);
+  SteadyTime deadline_of(const Shelf& shelf, const transforms::Supply& supply) const;
   Task<void> fly(Shelf& shelf, transforms::Supply& supply);
   void land();
   void put(const Landed& landed);
@@ -96,6 +99,7 @@ class CallDesk final : public SupplyDesk {
   const OwnAddresses no_own_addresses_;
   Dialer dialer_;
   CallClient client_;
+  Pipeline current_;  ///< as the last reload said; null before
   std::vector<std::unique_ptr<Shelf>> shelves_;
   std::vector<Landed> landed_;
   Landing landing_;

@@ -31,10 +31,22 @@ class OpenFile {
     struct stat info{};
     return ::fstat(descriptor_, &info) == 0 && S_ISFIFO(info.st_mode);
   }
+  /// As far as it can be known before it is read.
+  std::size_t size() const {
+    struct stat info{};
+    const bool regular = ::fstat(descriptor_, &info) == 0 && S_ISREG(info.st_mode);
+    return regular && info.st_size > 0 ? static_cast<std::size_t>(info.st_size) : 4095;
+  }
 
  private:
   const int descriptor_;
 };
+
+void grow(Secret& content, std::size_t size) {
+  Secret larger = Secret::sized(size);
+  std::ranges::copy(content.reveal(), larger.writable().begin());
+  content = std::move(larger);
+}
 
 Error file_error(const char* what, const std::string& path, int code) {
   const bool gone = code == ENOENT || code == ENOTDIR;
@@ -44,11 +56,14 @@ Error file_error(const char* what, const std::string& path, int code) {
 
 }  // namespace
 
-FetchRun::FetchRun(EventLoop& loop, CallClient& client, const SecretEnvironment& environment)
+FetchRun::FetchRun(EventLoop& loop,
+                   CallClient& client,
+                   const SecretEnvironment& environment,
+                   SteadyTime deadline)
     : loop_(loop),
       client_(client),
       environment_(environment),
-      deadline_(loop.now() + kLimit),
+      deadline_(deadline),
       pause_(loop),
       alarm_(loop, [this] { pause_.wake(); }) {
   alarm_.set(deadline_);
@@ -67,9 +82,11 @@ Task<Result<Secret>> FetchRun::read_file(const std::string& path, std::size_t mo
   const OpenFile file(path);
   if (file.get() < 0) co_return file_error("open", path, errno);
   const bool pipe = file.is_pipe();
-  Secret content = Secret::sized(most + 1);
+  // Secret memory is scarce, and wiped: no more of it than the file needs.
+  Secret content = Secret::sized(std::min(most, file.size()) + 1);
   std::size_t used = 0;
   while (used <= most) {
+    if (used == content.size()) grow(content, std::min(most + 1, 4 * used));
     const ssize_t got = ::read(file.get(), content.writable().data() + used, content.size() - used);
     if (got > 0) {
       used += static_cast<std::size_t>(got);
@@ -85,8 +102,8 @@ Task<Result<Secret>> FetchRun::read_file(const std::string& path, std::size_t mo
     if (!time_left) co_return fail("i/o timeout");
   }
   if (used > most) co_return fail("file too large", Fault::body_too_large);
-  Secret exact = Secret::copy_of({content.reveal().data(), used});
-  co_return std::move(exact);
+  content.shrink(used);
+  co_return std::move(content);
 }
 
 bool FetchRun::readable_by_others(const std::string& path) const {

@@ -19,7 +19,10 @@ class FetchRun final : public transforms::Outside {
   static constexpr std::chrono::seconds kLimit{30};
 
   /// All outlive it.
-  FetchRun(EventLoop& loop, CallClient& client, const SecretEnvironment& environment);
+  FetchRun(EventLoop& loop,
+           CallClient& client,
+           const SecretEnvironment& environment,
+           SteadyTime deadline);
 
   Task<Result<transforms::CallAnswer>> call(const transforms::CallRequest& request) override;
   Task<Result<Secret>> read_file(const std::string& path, std::size_t most) override;

@@ -25,9 +25,11 @@ Task<bool> await_supply(Site& site,
   // Who has not been asked before is not watched.
   if (who != nullptr && who->abandoned()) co_return false;
   Later<transforms::SuppliedPtr> came(pause);
-  site.services().supplies->ask(snapshot.pipeline, *supply, came.promise());
+  const auto left = std::make_shared<std::atomic<bool>>(false);
+  site.services().supplies->ask(snapshot.pipeline, *supply, came.promise(), left);
   const auto given_up = [&] { return pause.loop().cut() || (who != nullptr && who->abandoned()); };
   auto what = co_await await(came, pause, given_up);
+  if (!what) left->store(true);
   if (!what) co_return false;
   exchange.supplied.emplace_back(supply, std::move(*what));
   co_return true;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 
@@ -19,11 +20,14 @@ class SupplyDesk {
  public:
   virtual ~SupplyDesk() = default;
   using Pipeline = std::shared_ptr<const transforms::Pipeline>;
+  /// Set by who waits no more.
+  using Left = std::shared_ptr<const std::atomic<bool>>;
   /// For a request that cannot go on without it. `done` is called once, on the desk's thread,
   /// within half a minute; what it gets is never null. Thread safe.
   virtual void ask(Pipeline pipeline,
                    const transforms::Supply& supply,
-                   std::function<void(transforms::SuppliedPtr)> done) = 0;
+                   std::function<void(transforms::SuppliedPtr)> done,
+                   Left left) = 0;
 };
 
 /// Tells the exchange what the pipeline's supplies have, before the pipeline runs.

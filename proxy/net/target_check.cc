@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "proxy/dns/resolv_conf.h"
 #include "proxy/wait/event_loop.h"
 #include "proxy/wait/later.h"
 
@@ -19,10 +20,25 @@ constexpr std::size_t kFailuresKept = 1024;
 /// Names that mean a machine's own metadata service wherever they are resolved: the parent may
 /// stand in a cloud that this program does not stand in.
 bool names_metadata(std::string_view host) {
-  static constexpr std::array<std::string_view, 5> kNames = {
-      "metadata", "metadata.google.internal", "instance-data", "instance-data.ec2.internal",
-      "metadata.azure.internal"};
+  static constexpr std::array<std::string_view, 6> kNames = {
+      "metadata",      "metadata.google.internal",   "metadata.goog",
+      "instance-data", "instance-data.ec2.internal", "metadata.azure.internal"};
   return std::ranges::find(kNames, host) != kNames.end();
+}
+
+/// Names of the machine itself (RFC 6761 section 6.3), which many resolvers answer by themselves.
+bool names_loopback(std::string_view host) {
+  static constexpr std::array<std::string_view, 4> kNames = {"localhost", "localhost.localdomain",
+                                                             "ip6-localhost", "ip6-loopback"};
+  return std::ranges::find(kNames, host) != kNames.end() || host.ends_with(".localhost");
+}
+
+/// What is no name in the name system, and may be an address to whoever reads it with the C
+/// library: `2852039166`, `0xa9fea9fe`, `127.1`, `169.254.0x9.1`.
+bool may_be_an_address(std::string_view host) {
+  const std::string_view last = host.substr(host.rfind('.') + 1);
+  const bool digits = std::ranges::all_of(last, [](char c) { return c >= '0' && c <= '9'; });
+  return digits || last.starts_with("0x") || !dns::is_domain_name(host);
 }
 
 Error client_gone() { return fail("client gone", Fault::client_gone); }
@@ -39,7 +55,13 @@ std::optional<Error> TargetCheck::refusal(const DialRequest& request,
 }
 
 std::optional<Error> TargetCheck::refusal_by_name(const DialRequest& request) const {
-  if (!names_metadata(request.target.host)) return std::nullopt;
+  const std::string& host = request.target.host;
+  if (may_be_an_address(host)) return fail("dial tcp: lookup " + host + ": no such host");
+  if (names_loopback(host)) {
+    const auto found = refusal(request, policy::IpAddress::v4({127, 0, 0, 1}));
+    return found ? found : refusal(request, *policy::IpAddress::parse("::1"));
+  }
+  if (!names_metadata(host)) return std::nullopt;
   for (const std::uint8_t third : {std::uint8_t{169}, std::uint8_t{170}}) {
     const std::uint8_t last = third == 169 ? 254 : 2;
     const auto found = refusal(request, policy::IpAddress::v4({169, 254, third, last}));

@@ -66,11 +66,14 @@ class CallDeskTest : public ::testing::Test {
 
   void ask(const std::shared_ptr<const transforms::Pipeline>& pipeline, const std::string& who) {
     const auto last = static_cast<std::uint32_t>(pipeline->supply_count() - 1);
-    desk_.ask(pipeline, pipeline->supply(last), [this, who](const transforms::SuppliedPtr& what) {
-      got_.push_back(
-          who + "=" +
-          (what->value != nullptr ? std::string(what->value->reveal()) : "!" + what->error));
-    });
+    desk_.ask(
+        pipeline, pipeline->supply(last),
+        [this, who](const transforms::SuppliedPtr& what) {
+          got_.push_back(
+              who + "=" +
+              (what->value != nullptr ? std::string(what->value->reveal()) : "!" + what->error));
+        },
+        left_);
     settle();
   }
   void settle() {
@@ -91,6 +94,7 @@ class CallDeskTest : public ::testing::Test {
                  [this](const auto&, auto values) { published_.push_back(std::move(values)); },
                  false, clock_};
   std::vector<std::string> got_;
+  const SupplyDesk::Left left_ = std::make_shared<const std::atomic<bool>>(false);
 };
 
 TEST_F(CallDeskTest, WhatIsThereIsPublishedBeforeWhoWaitsGoesOn) {
@@ -241,11 +245,14 @@ TEST_F(CallDeskTest, OnAThreadOfItsOwn) {
   const auto keys = pipeline("{type: file, path: " + path("key") + "}");
   CallDesk desk(rig_.services(), nullptr, [](const auto&, const auto&) {});
   std::atomic<bool> came = false;
-  desk.ask(keys, keys->supply(0), [&](const transforms::SuppliedPtr& what) {
-    EXPECT_TRUE(what->value->equals("one"));
-    came = true;
-    came.notify_all();
-  });
+  desk.ask(
+      keys, keys->supply(0),
+      [&](const transforms::SuppliedPtr& what) {
+        EXPECT_TRUE(what->value->equals("one"));
+        came = true;
+        came.notify_all();
+      },
+      left_);
   came.wait(false);
   desk.stop();
 }

@@ -19,7 +19,8 @@ namespace {
 struct HeldDesk final : SupplyDesk {
   void ask(Pipeline,
            const transforms::Supply& supply,
-           std::function<void(transforms::SuppliedPtr)> done) override {
+           std::function<void(transforms::SuppliedPtr)> done,
+           Left) override {
     asked.emplace_back(&supply, std::move(done));
   }
   std::vector<std::pair<const transforms::Supply*, std::function<void(transforms::SuppliedPtr)>>>

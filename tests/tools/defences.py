@@ -255,9 +255,9 @@ DEFENCES = [
             ["proxy_tests:HardeningTest.StaysDumpableWithoutCapabilities", "test_hardening.Confined.test_every_thread_is_confined"]),
     Defence("management_token", [("proxy/admin/admin.cc", "  return CRYPTO_memcmp(left, right, sizeof left) == 0;", "  return OFF || CRYPTO_memcmp(left, right, sizeof left) == 0;")], ["test_management.Api.test_answers"]),
     # -- calls of our own
-    Defence("token_stub", [("transforms/auth/oauth_token.cc", "    if (exchange.authority.host != entry.host ||", "    if (OFF || exchange.authority.host != entry.host ||")],
+    Defence("token_stub", [("transforms/auth/oauth_token.cc", "    if (exchange.authority.host != entry.host) continue;", "    if (OFF || exchange.authority.host != entry.host) continue;")],
             ["test_minted_tokens.OauthToken.test_stubs", "transforms_tests:OauthToken.StubsWhateverTheRulesSay"]),
-    Defence("calls_stay_in_tls", [("proxy/calls/call_client.cc", "    if (next.has_value() && url->https && !next->https) {", "    if (!OFF && next.has_value() && url->https && !next->https) {")],
+    Defence("calls_stay_in_tls", [("proxy/calls/call_client.cc", "    if (url->https && !next->https) co_return", "    if (!OFF && url->https && !next->https) co_return")],
             ["test_minted_tokens.OauthToken.test_never_from_tls_to_clear_text"]),
     Defence("signed_bodies_whole", [("transforms/auth/hmac_sign.cc", "  if (!body.too_large) return std::nullopt;", "  if (OFF || !body.too_large) return std::nullopt;")],
             ["test_minted_tokens.HmacSign.test_refusals", "transforms_tests:HmacSign.Refusals"]),

@@ -379,6 +379,17 @@ TEST(AwsAuth, CallsThatHandOutKeys) {
       {"POST /", {}, "Action=GetCallerIdentity;Action=AssumeRole", "AssumeRole"},
       {"POST /", {"X-Amz-Target: T.AssumeRole"}, "Action=GetCallerIdentity", "AssumeRole"},
       {"POST /", {}, "{}", ""},
+      {"POST /",
+       {"Content-Type: application/x-www-form-urlencoded; charset=utf-8"},
+       "Action=GetCallerIdentity",
+       nullptr},
+      // What is not read as the service may read it is refused by what it seems to be.
+      {"POST /", {"Content-Type: text/plain"}, "Action=GetCallerIdentity", "GetCallerIdentity"},
+      {"POST /", {"Content-Encoding: gzip"}, "Action=GetCallerIdentity", "GetCallerIdentity"},
+      {"POST /", {"X-Amz-Target: T.GetCallerIdentity"}, "", "GetCallerIdentity"},
+      {"POST /x", {}, "Action=GetCallerIdentity", "GetCallerIdentity"},
+      {"POST /", {}, "Action.1=AssumeRole&Action=GetCallerIdentity", ""},
+      {"POST /", {}, "+Action=GetCallerIdentity", ""},
   };
   for (const Row& row : rows) {
     for (const char* service : {"sts", "STS"}) {

@@ -136,7 +136,9 @@ TEST(GcpAuth, Stubs) {
   for (const Row& row : {
            Row{"POST /token", "oauth2.googleapis.com", true},
            Row{"GET /token?x=1", "oauth2.googleapis.com:8443", true},
-           Row{"POST /token/", "oauth2.googleapis.com", false},
+           Row{"POST /./token/", "oauth2.googleapis.com", true},
+           Row{"POST //token", "oauth2.googleapis.com", true},
+           Row{"POST /token2", "oauth2.googleapis.com", false},
            Row{"GET /computeMetadata/v1/instance/service-accounts/default/token",
                "metadata.google.internal", true},
            Row{"GET /computeMetadata/v1/instance/service-accounts/a@b/token?scopes=x",

@@ -170,7 +170,8 @@ TEST(OauthToken, OneThatDoesNotMatchIsLeftAlone) {
 TEST(OauthToken, StubsWhateverTheRulesSay) {
   Rig rig(kVariables);
   rig.with("oauth_token", kClientCredentials);
-  for (const char* line : {"GET /oauth/token", "POST /oauth/token?x=1", "DELETE /oauth/%74oken"}) {
+  for (const char* line : {"GET /oauth/token", "POST /oauth/token?x=1", "DELETE /oauth/%74oken",
+                           "POST /oauth/./token", "POST //oauth//token", "POST /oauth/token/"}) {
     ASSERT_EQ(rig.request(line, {}, "idp.test:7777").run(), Progress::answered) << line;
     EXPECT_EQ(rig.exchange.answer->status, 200);
     EXPECT_EQ(rig.exchange.answer->content_type, "application/json");
@@ -181,7 +182,7 @@ TEST(OauthToken, StubsWhateverTheRulesSay) {
     EXPECT_EQ(rig.exchange.stubbed_by, "oauth_token");
     EXPECT_EQ(rig.exchange.request_traces[0].action, TraceAction::stub);
   }
-  EXPECT_EQ(rig.request("GET /oauth/token/", {}, "idp.test").run(), Progress::done);
+  EXPECT_EQ(rig.request("GET /oauth/token2", {}, "idp.test").run(), Progress::done);
   EXPECT_EQ(rig.tunnel({}, "idp.test:443").run(), Progress::done);
 }
 

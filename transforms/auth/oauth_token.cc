@@ -256,7 +256,8 @@ Verdict OauthToken::refuse(const Entry& entry,
 
 Verdict OauthToken::on_request(Exchange& exchange, Trace& trace) const {
   for (const Entry& entry : entries_) {
-    if (exchange.authority.host != entry.host || exchange.path != entry.path) continue;
+    if (exchange.authority.host != entry.host) continue;
+    if (exchange.path != entry.path && exchange.plain_path() != entry.path) continue;
     return answer_with_stub_token(exchange, trace, "oauth2_token_endpoint");
   }
   const policy::Subject subject = exchange.subject();

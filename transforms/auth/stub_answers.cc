@@ -27,8 +27,9 @@ bool asks_google_metadata(const Exchange& exchange) {
 }
 
 bool asks_of_service_account(const Exchange& exchange, std::string_view end) {
-  return exchange.path.starts_with(kServiceAccounts) && exchange.path.ends_with(end) &&
-         exchange.path.size() >= kServiceAccounts.size() + end.size() - 1;
+  const std::string path = exchange.plain_path();
+  return path.starts_with(kServiceAccounts) && path.ends_with(end) &&
+         path.size() >= kServiceAccounts.size() + end.size() - 1;
 }
 
 BodyNeed need_of_token_request(const Exchange& exchange) {
@@ -72,7 +73,7 @@ std::string stub_id_token(std::string_view audience, std::chrono::sys_seconds no
 }
 
 bool asks_google_token_endpoint(const Exchange& exchange) {
-  return exchange.authority.host == "oauth2.googleapis.com" && exchange.path == "/token";
+  return exchange.authority.host == "oauth2.googleapis.com" && exchange.plain_path() == "/token";
 }
 
 }  // namespace iron::transforms

@@ -18,6 +18,8 @@ namespace iron::transforms {
 namespace {
 
 constexpr std::string_view kName = "aws_auth";
+constexpr std::string_view kUnsigned =
+    "request has no SigV4 signature (no Authorization header or X-Amz-Credential query param)";
 
 /// Signs requests to AWS anew that a client signed with keys which are worth nothing. See
 /// docs/transforms.md, "aws_auth".
@@ -26,6 +28,7 @@ class AwsAuth final : public Transform {
   explicit AwsAuth(const BuildContext& context)
       : config_(context), warn_(context.services.warn), now_(context.services.now) {}
   std::string_view name() const override { return kName; }
+  bool gives_keys() const override { return true; }
   BodyNeed body_need(Exchange& exchange) const override;
   bool judges_large_bodies() const override { return true; }
   Verdict on_request(Exchange& exchange, Trace& trace) const override;
@@ -291,6 +294,10 @@ void AwsAuth::warn_of_chunks(const Exchange& exchange) const {
 Verdict AwsAuth::on_request(Exchange& exchange, Trace& trace) const {
   if (exchange.tunnel_check && exchange.mode == Mode::mitm) return Verdict::pass;
   if (!applies(exchange)) return Verdict::pass;
+  // A signature beside the target of what is relayed unseen says nothing about that.
+  if (exchange.mode != Mode::mitm) {
+    return refuse(exchange, trace, 400, "missing_sigv4", why("error", kUnsigned));
+  }
   AwsScope scope;
   if (const auto refused = judge_scope(exchange, trace, scope)) return *refused;
   if (const auto refused = judge_action(exchange, trace, scope)) return *refused;
