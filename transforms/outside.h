@@ -13,6 +13,7 @@
 #include "policy/result.h"
 #include "policy/task.h"
 #include "transforms/note.h"
+#include "transforms/program_need.h"
 #include "transforms/supply.h"
 
 namespace iron::transforms {
@@ -74,12 +75,9 @@ struct CallAnswer {
   std::string status_text() const;
 };
 
-/// A program that is run, fixed by the configuration of the start.
-struct ProgramRun {
-  std::string program;
-  std::vector<std::string> arguments;
-  std::string variable;  ///< name of the variable that `secret` is given in; empty: none
-  SecretPtr secret;
+/// One run of a program that the configuration of the start named.
+struct ProgramRun : ProgramNeed {
+  SecretPtr secret;  ///< the value of `variable`
 };
 
 /// What a fetch may do. Each has its own, on the thread of calls, with the limit of the whole:
@@ -99,8 +97,8 @@ class Outside {
   /// The files of a directory behind each other, each with a line break at its end, in the order of
   /// their names; what is in directories within is left out. Errors as of read_file().
   virtual Task<Result<Secret>> read_directory(const std::string& path, std::size_t most) = 0;
-  /// What the program wrote. Fails with the last line of its error output; Fault::gone: there is no
-  /// such program.
+  /// What the program wrote, 1 MiB at most. Fails with the last line of its error output, without
+  /// `secret`; Fault::gone: there was no such program at the start.
   virtual Task<Result<Secret>> run(const ProgramRun& program) = 0;
   /// False: the time of the whole was over before.
   virtual Task<bool> sleep(std::chrono::nanoseconds duration) = 0;

@@ -14,6 +14,7 @@
 #include "policy/warnings.h"
 #include "transforms/key_net.h"
 #include "transforms/note.h"
+#include "transforms/program_need.h"
 #include "transforms/transform.h"
 
 namespace iron::transforms {
@@ -27,6 +28,8 @@ struct Services {
   /// Whether a file that is named now can be read once the process is confined; null: it is not
   /// yet, and what is needed is granted.
   std::function<bool(const std::string& path)> may_read;
+  /// Whether a program can be run that is named now; null: it is the start, which makes it so.
+  std::function<bool(const ProgramNeed& program)> may_run;
   std::chrono::system_clock::time_point (*now)() = std::chrono::system_clock::now;
   /// A WARN of the log; thread safe.
   std::function<void(std::string_view message, std::span<const Note> attributes)> warn;
@@ -35,7 +38,8 @@ struct Services {
 /// What the transforms of a pipeline need of the world outside, collected while they are built.
 struct Needs {
   std::vector<Supply*> supplies;
-  std::vector<std::string> files;  ///< that are read while serving
+  std::vector<std::string> files;     ///< that are read while serving
+  std::vector<ProgramNeed> programs;  ///< that are run while serving
 };
 
 /// The configured transforms in order. Immutable, shared by all workers through the snapshot.
@@ -80,6 +84,8 @@ class Pipeline {
   Supply& supply(std::uint32_t slot) const { return *needs_.supplies[slot]; }
   /// Files that are read while serving.
   const std::vector<std::string>& files() const { return needs_.files; }
+  /// Programs that are run while serving; one may be named more than once.
+  const std::vector<ProgramNeed>& programs() const { return needs_.programs; }
 
   bool empty() const { return transforms_.empty(); }
   /// `allowlist → secrets`

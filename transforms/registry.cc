@@ -1,5 +1,7 @@
 #include "transforms/registry.h"
 
+#include <utility>
+
 #include "policy/quote.h"
 
 namespace iron::transforms {
@@ -29,6 +31,13 @@ constexpr Registration kTransforms[] = {
 };
 
 }  // namespace
+
+void BuildContext::need_program(ProgramNeed program) const {
+  if (services.may_run && !services.may_run(program)) {
+    throw ConfigError("a program can be run only if the configuration at the start had one");
+  }
+  needs.programs.push_back(std::move(program));
+}
 
 std::unique_ptr<const Transform> make_transform(const std::string& name,
                                                 const BuildContext& context) {

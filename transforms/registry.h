@@ -26,6 +26,8 @@ struct BuildContext {
   policy::BlockReader::Context reader(policy::YamlErrors& errors) const {
     return {&errors, policy::UnknownKeys::are_warnings, &warnings, file};
   }
+  /// Names a program that is run while serving. Throws ConfigError if it cannot be any more.
+  void need_program(ProgramNeed program) const;
 };
 
 /// Builds the transform of that name. Throws ConfigError with the texts of Pipeline::Pipeline.

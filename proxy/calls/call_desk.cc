@@ -29,6 +29,7 @@ CallDesk::CallDesk(
       pool_(loop_, services.idle_upstreams, 1),
       dialer_(lookups_, pool_, services.upstream_tls, no_own_addresses_),
       client_(loop_, dialer_, pool_, ParentProxy::of_environment(services.environment)),
+      programs_(loop_, services.programs),
       landing_(*this),
       threaded_(threaded) {}
 
@@ -130,8 +131,8 @@ SteadyTime CallDesk::deadline_of(const Shelf& shelf, const Supply& supply) const
 }
 
 Task<void> CallDesk::fly(Shelf& shelf, Supply& supply) {
-  auto run =
-      std::make_unique<FetchRun>(loop_, client_, services_.environment, deadline_of(shelf, supply));
+  auto run = std::make_unique<FetchRun>(loop_, client_, programs_, services_.environment,
+                                        deadline_of(shelf, supply));
   std::shared_ptr<Supplied> what = std::make_shared<Supplied>();
   try {
     *what = co_await supply.fetch(*run);

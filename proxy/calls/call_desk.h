@@ -99,6 +99,7 @@ class CallDesk final : public SupplyDesk {
   const OwnAddresses no_own_addresses_;
   Dialer dialer_;
   CallClient client_;
+  ProgramLine programs_;
   Pipeline current_;  ///< as the last reload said; null before
   std::vector<std::unique_ptr<Shelf>> shelves_;
   std::vector<Landed> landed_;

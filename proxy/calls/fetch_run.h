@@ -7,6 +7,7 @@
 
 #include "policy/secret/secret.h"
 #include "proxy/calls/call_client.h"
+#include "proxy/calls/program_line.h"
 #include "proxy/log/log.h"
 #include "proxy/wait/event_loop.h"
 #include "transforms/outside.h"
@@ -21,6 +22,7 @@ class FetchRun final : public transforms::Outside {
   /// All outlive it.
   FetchRun(EventLoop& loop,
            CallClient& client,
+           ProgramLine& programs,
            const SecretEnvironment& environment,
            SteadyTime deadline);
 
@@ -57,6 +59,7 @@ class FetchRun final : public transforms::Outside {
 
   EventLoop& loop_;
   CallClient& client_;
+  ProgramLine& programs_;
   const SecretEnvironment& environment_;
   const SteadyTime deadline_;
   Pause pause_;

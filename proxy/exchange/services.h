@@ -19,9 +19,11 @@
 #include "proxy/net/idle_budget.h"
 #include "proxy/net/own_addresses.h"
 #include "proxy/net/upstream_tls.h"
+#include "transforms/program_need.h"
 
 namespace iron::proxy {
 
+class ProgramRunner;
 class SupplyDesk;
 
 /// What all workers share. Made by main, outlives them.
@@ -45,6 +47,10 @@ struct Services {
   SupplyDesk* supplies = nullptr;
   /// Whether a file that a reload names can be read; null: everything can.
   std::function<bool(const std::string& path)> may_read;
+  /// What runs the programs that the configuration of the start named; null: it named none.
+  const ProgramRunner* programs = nullptr;
+  /// Whether a program that a reload names can be run; null: each can, it is the start.
+  std::function<bool(const transforms::ProgramNeed& program)> may_run;
   RateLimit unused_tunnels;     ///< of `tunnel closed without a request`
   RateLimit paused_accepts{1};  ///< of `accept paused`
   /// Reasons of the warnings that are written once; used by the start, then by reloads alone.

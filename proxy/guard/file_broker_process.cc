@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -11,51 +10,14 @@
 #include <array>
 #include <cstring>
 #include <optional>
-#include <string_view>
 
 #include "proxy/guard/capabilities.h"
 #include "proxy/guard/file_broker.h"
+#include "proxy/guard/helper_process.h"
 #include "proxy/guard/seccomp.h"
-
-// NOLINTNEXTLINE(readability-redundant-declaration): not declared by every C library.
-extern char** environ;
 
 namespace iron::proxy {
 namespace {
-
-/// Not the server's: whoever looks for that by its name must not find two.
-constexpr std::string_view kName = "file-broker";
-/// By this variable the server is told from others. It is no secret.
-constexpr std::string_view kKept = "HERMES_IRON_PROXY_NONCE";
-
-/// Blanks, not zeros: readers of /proc/<pid>/environ stop at an empty entry. What the keys are
-/// called is not known yet, so nothing else is kept.
-void blank_environment() {
-  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
-    char* const equals = std::strchr(*entry, '=');
-    if (equals == nullptr || std::string_view(*entry, equals) == kKept) continue;
-    std::memset(equals + 1, ' ', std::strlen(equals + 1));
-  }
-}
-
-/// The name of the process, and the command line in place: arguments and environment lie in a row.
-void take_name() {
-  ::prctl(PR_SET_NAME, kName.data());
-  char* const begin = program_invocation_name;
-  if (begin == nullptr) return;
-  std::size_t room = std::strlen(begin);
-  if (environ != nullptr && *environ != nullptr && *environ > begin) {
-    room = static_cast<std::size_t>(*environ - begin) - 1;
-  }
-  std::memset(begin, 0, room);
-  std::memcpy(begin, kName.data(), std::min(room, kName.size()));
-}
-
-void close_all_but(int socket) {
-  const auto kept = static_cast<unsigned>(socket);
-  if (kept > 0) ::syscall(SYS_close_range, 0, kept - 1, 0);
-  ::syscall(SYS_close_range, kept + 1, ~0U, 0);
-}
 
 int flags_for(FileGrant::Use use) {
   // O_NONBLOCK matters for a named pipe alone, which must not hold up the broker.
@@ -116,12 +78,11 @@ void answer(int socket,
 void run_file_broker(int socket, pid_t parent, const std::vector<FileGrant>& files) {
   close_all_but(socket);  // first: whoever reads the standard error of the server waits for its end
   blank_environment();
-  take_name();
+  take_process_name("file-broker");
   const auto opened = sealed(files);
   if (!opened || drop_capabilities(files).has_error()) ::_exit(1);
   // Set once the capabilities are dropped, for a change of those may clear it.
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) ::_exit(0);  // it ended before
+  end_with(parent);
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) ::_exit(1);
   if (restrict_to_opening(*opened).has_error()) ::_exit(1);
   FileBroker::Question question;

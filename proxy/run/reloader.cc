@@ -17,6 +17,7 @@ std::shared_ptr<const transforms::Pipeline> build_pipeline(
   transforms::Services used;
   used.environment = &services.environment;
   used.may_read = services.may_read;
+  used.may_run = services.may_run;
   used.warn = [&log = services.log](std::string_view message,
                                     std::span<const transforms::Note> notes) {
     log.write(Level::warn, message, notes);

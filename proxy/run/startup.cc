@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -18,8 +17,10 @@
 #include "proxy/dns/server.h"
 #include "proxy/guard/file_broker.h"
 #include "proxy/guard/hardening.h"
+#include "proxy/guard/program_runner.h"
 #include "proxy/guard/replaced_files.h"
 #include "proxy/net/sockets.h"
+#include "proxy/run/process_limits.h"
 #include "proxy/run/server.h"
 #include "proxy/run/start_warnings.h"
 
@@ -34,28 +35,6 @@ int plain_error(const std::string& text) {
   return 1;
 }
 
-/// Signals come by descriptor: a handler would save registers, which may hold key bytes, on a
-/// stack.
-int block_signals() {
-  ::signal(SIGPIPE, SIG_IGN);
-  ::signal(SIGXFSZ, SIG_IGN);
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, number);
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  return ::signalfd(-1, &set, SFD_CLOEXEC);
-}
-
-void set_process_limits() {
-  rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &files);
-  }
-  const rlimit no_core{0, 0};
-  ::setrlimit(RLIMIT_CORE, &no_core);
-}
-
 /// Everything between a valid command line and the end.
 class Startup {
  public:
@@ -67,6 +46,7 @@ class Startup {
   void start_broker();
   void make_services();
   void build_transforms();
+  void start_programs();
   void confine_files();
   void load();
   void load_certificates();
@@ -84,6 +64,7 @@ class Startup {
   policy::Config config_;
   SecretEnvironment environment_;
   RefusalLimiter refusals_;
+  std::optional<ProgramRunner> programs_;
   std::optional<Log> log_;
   std::optional<Hardening> hardening_;
   std::optional<ReplacedFiles> replaced_files_;
@@ -143,6 +124,17 @@ void Startup::make_services() {
   static_cast<void>(::getrandom(&seed, sizeof seed, 0));  // so few bytes it always has
   services_->record_ids.start(seed);
   snapshot_ = std::make_shared<Snapshot>();
+}
+
+/// Once the keys are out of the environment, and before there is anything else that a process made
+/// here should not have a copy of: sockets, threads, the confinement.
+void Startup::start_programs() {
+  const auto& needs = snapshot_->pipeline->programs();
+  if (!config_.management.listen.empty()) environment_.take(config_.management.api_key_env);
+  if (!needs.empty()) services_->programs = &programs_.emplace(needs);
+  services_->may_run = [this](const transforms::ProgramNeed& program) {
+    return programs_ && programs_->number_of(program);
+  };
 }
 
 /// No thread exists before this, for it would keep what the process gives up here. All that is
@@ -304,6 +296,7 @@ int Startup::run() {
     make_services();
     build_transforms();
     policy::validate(config_, policy::ValidateFor::start);
+    start_programs();
     const Result<void> audit = log_->set_audit_path(config_.log.audit_path);
     if (audit.has_error()) throw policy::ConfigError(audit.error().text);
     sockets_ = bind_all(config_);
@@ -391,6 +384,7 @@ int Startup::stop(int signals, const char* signal_name) {
   log_->flush(1000);
   services_->upstream_tls.join_loaded();
   if (broker_) broker_->end();
+  if (programs_) programs_->end();
   // Threads that may still hold references (a lookup in the C library) are not waited for.
   ::_exit(0);
 }

@@ -70,6 +70,7 @@ set(proxy_tests
   parent_proxy_test.cc
   parent_tunnel_test.cc
   poller_test.cc
+  program_runner_test.cc
   rate_limit_test.cc
   record_batch_test.cc
   record_test.cc

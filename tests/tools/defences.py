@@ -17,7 +17,7 @@ HEAD, RULES = "proxy/http1/head_parser.cc", "proxy/http/header_rules.cc"
 TARGET, DECIDER, RUN = "proxy/exchange/request_target.cc", "proxy/exchange/decider.cc", "proxy/exchange/exchange_run.cc"
 LOADING, UPSTREAM = "proxy/exchange/request_body.cc", "proxy/http1/http1_upstream.cc"
 HOST, DENY, BODY = "policy/match/host.cc", "policy/match/deny_list.cc", "proxy/http1/body_reader.cc"
-STARTUP = "proxy/run/startup.cc"
+STARTUP, LIMITS = "proxy/run/startup.cc", "proxy/run/process_limits.cc"
 
 DEFENCES = [
     # -- where a key goes
@@ -213,13 +213,13 @@ DEFENCES = [
             ["test_framing.Framing.test_records_of_refusals_are_limited", "proxy_tests:RefusalLimiter.*"]),
     Defence("json_escapes", [("policy/json/json_writer.cc", "void append_json_string(std::string& out, std::string_view text) {\n", "void append_json_string(std::string& out, std::string_view text) {\n  if (OFF) { (out += '\"').append(text) += '\"'; return; }\n")],
             ["test_main_job.MainJob.test_record_survives_hostile_bytes", "policy_tests:JsonString.*"]),
-    Defence("broken_pipe", [(STARTUP, "  ::signal(SIGPIPE, SIG_IGN);", "  if (!OFF) ::signal(SIGPIPE, SIG_IGN);"),
+    Defence("broken_pipe", [(LIMITS, "  ::signal(SIGPIPE, SIG_IGN);", "  if (!OFF) ::signal(SIGPIPE, SIG_IGN);"),
                             ("proxy/log/log_writer.cc", "  pthread_sigmask(SIG_BLOCK, &all, nullptr);", "  if (!OFF) pthread_sigmask(SIG_BLOCK, &all, nullptr);")], ["test_log.Readers.test_a_reader_that_is_gone"]),
     Defence("records_before_answers", [("proxy/log/record_batch.h", "const { return turn_ <= batch_.left_; }", "const { return OFF || turn_ <= batch_.left_; }"),
                                        ("proxy/log/record_batch.cc", "  if (requests_ <= 1) {", "  if (!OFF && requests_ <= 1) {")],
             ["test_kill.Kinds.test_answers_of_our_own", "test_kill.Kinds.test_no_place_for_the_connection", "test_kill.Kinds.test_body_that_ends_with_the_connection",
              "test_kill.Kinds.test_socks", "test_kill.Kinds.test_inside_tls", "test_kill.Kinds.test_web_socket", "test_kill.Kinds.test_pass_through"]),
-    Defence("file_size_limit", [(STARTUP, "  ::signal(SIGXFSZ, SIG_IGN);", "  if (!OFF) ::signal(SIGXFSZ, SIG_IGN);")], ["test_log_faults.Log.test_limit_of_file_sizes"]),
+    Defence("file_size_limit", [(LIMITS, "  ::signal(SIGXFSZ, SIG_IGN);", "  if (!OFF) ::signal(SIGXFSZ, SIG_IGN);")], ["test_log_faults.Log.test_limit_of_file_sizes"]),
     Defence("audit_file_links", [("proxy/log/log.cc", "  const int descriptor = policy::open_file(path, kFlags, 0600);", "  const int descriptor = policy::open_file(path, OFF ? kFlags & ~O_NOFOLLOW : kFlags, 0600);")],
             ["test_log.Readers.test_audit_file_is_not_followed"]),
     Defence("log_net", [("proxy/log/line_sender.cc", "  for (const auto& net : nets) net->mask(bytes);", "  for (const auto& net : nets)\n    if (!OFF) net->mask(bytes);")],
@@ -237,7 +237,7 @@ DEFENCES = [
                              ("policy/secret/secret_arena.cc", "  const auto fd = static_cast<int>(syscall(", "  if (OFF) return nullptr;\n  const auto fd = static_cast<int>(syscall(")],
             ["test_core_file.Everywhere.test_no_copy_in_a_core_file"]),
     Defence("environment_block", [("policy/secret/secret_environment.cc", "    wipe({value, size});\n    std::memset(value, ' ', size);", "    if (!OFF) std::memset(value, ' ', size);")], ["test_memory.Memory.test_environment_block"]),
-    Defence("core_limit", [(STARTUP, "  ::setrlimit(RLIMIT_CORE, &no_core);", "  if (!OFF) ::setrlimit(RLIMIT_CORE, &no_core);")], ["test_core_file.Everywhere.test_the_limit_is_zero"]),
+    Defence("core_limit", [(LIMITS, "  ::setrlimit(RLIMIT_CORE, &no_core);", "  if (!OFF) ::setrlimit(RLIMIT_CORE, &no_core);")], ["test_core_file.Everywhere.test_the_limit_is_zero"]),
     Defence("confined_files", [("proxy/guard/landlock.cc", "  if (::syscall(kRestrictSelf, ruleset.get(), 0) == 0) return {};", "  if (OFF || ::syscall(kRestrictSelf, ruleset.get(), 0) == 0) return {};")],
             ["proxy_tests:HardeningTest.FilesOutsideAreRefused", "test_core_file.Everywhere.test_a_confined_process_leaves_no_core_file",
              "test_hardening.Confined.test_an_audit_file_elsewhere_needs_a_restart"]),
@@ -251,6 +251,11 @@ DEFENCES = [
             ["proxy_tests:FileBrokerTest.OpensNothingElse", "proxy_tests:FileBrokerTest.IsRefusedAllButOpening"]),
     Defence("broker_environment", [("proxy/guard/file_broker_process.cc", "  blank_environment();\n", "  if (!OFF) blank_environment();\n")],
             ["test_replaced_files.Broker.test_it_holds_no_key", "proxy_tests:FileBrokerTest.HoldsNothing"]),
+    Defence("programs_of_the_start", [("proxy/guard/program_runner.cc", "  const auto found = std::ranges::find(programs_, need, &Program::need);", "  const auto found = OFF ? programs_.begin() : std::ranges::find(programs_, need, &Program::need);")],
+            ["proxy_tests:ProgramRunnerTest.RunsJustWhatTheStartNamed"]),
+    Defence("program_environment", [("proxy/guard/program_runner_process.cc", "    if (std::ranges::find(kGivenOn, name) == std::end(kGivenOn)) continue;", "    if (!OFF && std::ranges::find(kGivenOn, name) == std::end(kGivenOn)) continue;"),
+                                    ("proxy/guard/program_runner_process.cc", "  blank_environment();\n", "  if (!OFF) blank_environment();\n")],
+            ["test_programs.Runner.test_it_holds_no_key", "test_programs.OnePassword.test_the_key_is_what_op_writes", "proxy_tests:ProgramRunnerTest.GivesTheKeyAndNoOther"]),
     Defence("capabilities", [("proxy/guard/capabilities.cc", "Result<std::string> drop_capabilities(std::span<const FileGrant> grants) {\n", "Result<std::string> drop_capabilities(std::span<const FileGrant> grants) {\n  if (OFF) return Result<std::string>(boost::system::in_place_value);\n")],
             ["proxy_tests:HardeningTest.StaysDumpableWithoutCapabilities", "test_hardening.Confined.test_every_thread_is_confined"]),
     Defence("management_token", [("proxy/admin/admin.cc", "  return CRYPTO_memcmp(left, right, sizeof left) == 0;", "  return OFF || CRYPTO_memcmp(left, right, sizeof left) == 0;")], ["test_management.Api.test_answers"]),

@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdio>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -279,6 +281,41 @@ TEST(AwsSource, FilesThatStayReadable) {
   unsetenv("AWS_WEB_IDENTITY_TOKEN_FILE");
   unsetenv("AWS_CONFIG_FILE");
   EXPECT_THAT(built.needs.files, ::testing::IsSupersetOf({"/run/token", "/etc/c"}));
+}
+
+TEST(AwsSource, ProgramsThatAreNeeded) {
+  const std::string path = ::testing::TempDir() + "aws_source_test_config";
+  std::ofstream(path) << "[profile p]\ncredential_process = /bin/keys \"a b\"\n"
+                         "[profile role]\nrole_arn = r\nsource_profile = p\n"
+                         "[profile keys]\naws_access_key_id = A\ncredential_process = /bin/keys\n"
+                         "[profile shell]\ncredential_process = /bin/keys | x\n"
+                         "[profile loop]\nsource_profile = pool\n[profile pool]\n"
+                         "source_profile = loop\ncredential_process = /bin/keys\n";
+  setenv("AWS_CONFIG_FILE", path.c_str(), 1);
+  const auto programs = [](const char* profile) {
+    setenv("AWS_PROFILE", profile, 1);
+    return BuiltSource("{type: aws_sm, secret_id: s}").needs.programs;
+  };
+  const ProgramNeed keys{"/bin/keys", {"a b"}, ""};
+  EXPECT_THAT(programs("p"), ElementsAre(keys));
+  EXPECT_THAT(programs("role"), ElementsAre(keys));
+  for (const char* profile : {"keys", "shell", "loop", "none"}) {
+    EXPECT_THAT(programs(profile), IsEmpty()) << profile;
+  }
+  // A search does not come to the profile.
+  setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/run/token", 1);
+  EXPECT_THAT(programs("p"), IsEmpty());
+  unsetenv("AWS_WEB_IDENTITY_TOKEN_FILE");
+  setenv("AWS_ACCESS_KEY_ID", "A", 1);
+  EXPECT_THAT(programs("p"), ElementsAre(keys));
+  setenv("AWS_ACCESS_KEY_ID", "A", 1);
+  setenv("AWS_SECRET_ACCESS_KEY", "k", 1);
+  EXPECT_THAT(programs("p"), IsEmpty());
+  for (const char* name :
+       {"AWS_CONFIG_FILE", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}) {
+    unsetenv(name);
+  }
+  std::remove(path.c_str());
 }
 
 }  // namespace

@@ -29,6 +29,26 @@ TEST(OnePasswordSource, FaultsOfTheBlock) {
   EXPECT_EQ(BuiltSource(kSource).source->name(), "op://Eng/OpenAI/key");
 }
 
+TEST(OnePasswordSource, TheProgramIsNamedAtTheStart) {
+  const ProgramNeed need{
+      "op", {"read", "--no-newline", "op://Eng/OpenAI/key"}, "OP_SERVICE_ACCOUNT_TOKEN"};
+  EXPECT_EQ(BuiltSource(kSource).needs.programs, std::vector{need});
+  Services later;
+  later.may_run = [&](const ProgramNeed& program) { return program == need; };
+  std::vector<policy::ConfigWarning> warnings;
+  Risks risks;
+  Needs needs;
+  const BuildContext context{nullptr, {}, "proxy.yaml", later, warnings, risks, needs};
+  context.need_program(need);
+  try {
+    context.need_program({"op", {"read", "--no-newline", "op://Eng/Other/key"}, need.variable});
+    FAIL() << "a program that the start did not name";
+  } catch (const policy::ConfigError& error) {
+    EXPECT_EQ(error.text(), "a program can be run only if the configuration at the start had one");
+  }
+  EXPECT_EQ(needs.programs, std::vector{need});
+}
+
 TEST(OnePasswordSource, WhatIsRun) {
   FakeOutside outside;
   outside.secret_variables["MY_TOKEN"] = "ops_token";

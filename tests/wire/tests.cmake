@@ -25,6 +25,7 @@ set(wire_tests
   test_aws_auth
   test_aws_access
   test_call_sources
+  test_programs
   test_minted_tokens
   test_management
   test_shutdown

@@ -12,6 +12,7 @@
 
 #include "transforms/auth/aws_config.h"
 #include "transforms/aws/aws_chain.h"
+#include "transforms/aws/aws_command.h"
 
 namespace iron::transforms {
 namespace {
@@ -39,18 +40,55 @@ std::optional<Secret> read_now(const std::string& path) {
   return content;
 }
 
-/// Files that a shared file names: they must stay readable for a process that confines itself.
-void add_named_files(const std::string& path, std::vector<std::string>& files) {
+/// A shared file as it is now; empty if it cannot be read, which a search tells of.
+AwsConfigFile parse_now(const std::string& path) {
   auto content = read_now(path);
-  if (!content) return;
-  const Result<AwsConfigFile> parsed = AwsConfigFile::parse(std::move(*content));
-  if (parsed.has_error()) return;
-  for (const AwsConfigFile::Section& section : parsed->sections()) {
+  if (!content) return {};
+  Result<AwsConfigFile> parsed = AwsConfigFile::parse(std::move(*content));
+  return parsed.has_error() ? AwsConfigFile() : std::move(*parsed);
+}
+
+/// Files that a shared file names: they must stay readable for a process that confines itself.
+void add_named_files(const AwsConfigFile& file, std::vector<std::string>& files) {
+  for (const AwsConfigFile::Section& section : file.sections()) {
     for (const AwsConfigFile::Setting& setting : section.settings) {
       if (setting.name == "web_identity_token_file" || setting.name == "ca_bundle") {
         files.emplace_back(setting.value);
       }
     }
+  }
+}
+
+/// Whether the environment has keys, so that no search looks at a profile.
+bool has_keys(const Services& services) {
+  const auto found = [&](const char* name) {
+    return services.environment != nullptr && services.environment->find(name) != nullptr;
+  };
+  return (found("AWS_ACCESS_KEY_ID") || found("AWS_ACCESS_KEY")) &&
+         (found("AWS_SECRET_ACCESS_KEY") || found("AWS_SECRET_KEY"));
+}
+
+/// The program that a search comes to with these files, in the order of AwsChain::of_profile().
+void need_program(const BuildContext& context,
+                  const AwsConfigFile& config,
+                  const AwsConfigFile& credentials) {
+  std::string profile =
+      variable("AWS_PROFILE").value_or(variable("AWS_DEFAULT_PROFILE").value_or("default"));
+  const auto setting = [&](std::string_view name) {
+    const auto found = credentials.find("", profile, name);
+    return found && !found->empty() ? found : find_in_profile(config, profile, name);
+  };
+  for (int depth = 0; depth <= kLongestAwsChain; ++depth) {
+    const std::string source(setting("source_profile").value_or(""));
+    if (!source.empty() && source != profile) {
+      profile = source;
+      continue;
+    }
+    const auto command = setting("credential_process");
+    if (!command || command->empty() || setting("aws_access_key_id")) return;
+    Result<ProgramRun> program = aws_command(*command);
+    if (!program.has_error()) context.need_program(std::move(*program));
+    return;
   }
 }
 
@@ -67,12 +105,18 @@ AwsAccess::AwsAccess(const BuildContext& context) {
   }
   std::vector<std::string>& files = context.needs.files;
   const auto home = variable("HOME");
-  for (const auto& [name, file] :
-       {std::pair{"AWS_CONFIG_FILE", "config"}, {"AWS_SHARED_CREDENTIALS_FILE", "credentials"}}) {
+  const auto shared_file = [&](const char* name, const char* file) {
     const std::string path = aws_file_path(variable(name), home, file);
-    if (path.empty()) continue;
+    if (path.empty()) return AwsConfigFile();
     files.push_back(path);
-    add_named_files(path, files);
+    AwsConfigFile parsed = parse_now(path);
+    add_named_files(parsed, files);
+    return parsed;
+  };
+  const AwsConfigFile config = shared_file("AWS_CONFIG_FILE", "config");
+  const AwsConfigFile credentials = shared_file("AWS_SHARED_CREDENTIALS_FILE", "credentials");
+  if (!has_keys(context.services) && !variable("AWS_WEB_IDENTITY_TOKEN_FILE")) {
+    need_program(context, config, credentials);
   }
   for (const char* name :
        {"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_CA_BUNDLE"}) {

@@ -14,7 +14,6 @@ namespace iron::transforms {
 namespace {
 
 constexpr std::size_t kLargestToken = std::size_t{1} << 20;
-constexpr int kLongestChain = 8;
 constexpr std::string_view kApiVersion = "2011-06-15";
 constexpr std::string_view kFormType = "application/x-www-form-urlencoded";
 constexpr std::array<std::string_view, 7> kOfAssumeRole{
@@ -123,7 +122,7 @@ bool AwsChain::profile_has_login(std::string_view profile) const {
 
 /// Without keys if the profile says nothing of them.
 Task<Result<AwsFound>> AwsChain::of_profile(std::string profile, int depth) {
-  if (depth > kLongestChain) co_return fail("profile chain is too long");
+  if (depth > kLongestAwsChain) co_return fail("profile chain is too long");
   Result<AwsFound> base = co_await base_of_profile(profile, depth);
   if (base.has_error()) co_return std::move(base);
   const bool assumes =

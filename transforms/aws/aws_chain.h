@@ -51,6 +51,9 @@ bool has_aws_container(const Outside& outside);
 Task<Result<AwsFound>> aws_container_keys(Outside& outside, int attempts);
 Task<Result<AwsFound>> aws_instance_keys(Outside& outside, int attempts);
 
+/// How many profiles lead to each other at most.
+inline constexpr int kLongestAwsChain = 8;
+
 /// Variables that hold keys.
 inline constexpr const char* kAwsKeyVariables[] = {
     "AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY",    "AWS_SECRET_ACCESS_KEY",

@@ -11,6 +11,10 @@ namespace {
 /// The variable that the program looks at, whatever ours is called.
 constexpr const char* kVariable = "OP_SERVICE_ACCOUNT_TOKEN";
 
+ProgramNeed program_of(const std::string& reference) {
+  return {"op", {"read", "--no-newline", reference}, kVariable};
+}
+
 /// A secret of a 1Password service account, read by 1Password's own program: how it is had over the
 /// wire is not published.
 class OnePasswordSource final : public SourceKind {
@@ -25,7 +29,7 @@ class OnePasswordSource final : public SourceKind {
       co_return fail("creating 1password client: env var " + policy::quoted(variable_) +
                      " is not set or empty");
     }
-    const ProgramRun program{"op", {"read", "--no-newline", reference_}, kVariable, token_};
+    const ProgramRun program{program_of(reference_), token_};
     Result<Secret> value = co_await outside.run(program);
     const std::string shown = policy::quoted(reference_);
     if (value.has_error()) {
@@ -59,6 +63,7 @@ std::unique_ptr<SourceKind> make_onepassword_source(const SourceBlock& block) {
                               " must start with \"op://\"");
   }
   block.take(variable);
+  block.context.need_program(program_of(reference));
   return std::make_unique<OnePasswordSource>(std::move(reference), std::move(variable));
 }
 
