@@ -22,9 +22,11 @@
 namespace iron::proxy::test {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::StartsWith;
 
 /// A desk whose loop the test turns; what it fetches are files, and pipes that keep it waiting.
 class CallDeskTest : public ::testing::Test {
@@ -94,7 +96,7 @@ class CallDeskTest : public ::testing::Test {
                  [this](const auto&, auto values) { published_.push_back(std::move(values)); },
                  false, clock_};
   std::vector<std::string> got_;
-  const SupplyDesk::Left left_ = std::make_shared<const std::atomic<bool>>(false);
+  SupplyDesk::Left left_ = std::make_shared<const std::atomic<bool>>(false);
 };
 
 TEST_F(CallDeskTest, WhatIsThereIsPublishedBeforeWhoWaitsGoesOn) {
@@ -207,6 +209,30 @@ TEST_F(CallDeskTest, ATokenThatCannotBeHadIsTriedForOneByOne) {
   write_pipe("pipe", "id");
   advance(std::chrono::milliseconds(50));
   EXPECT_THAT(got(), ElementsAre("d=" + failure));
+}
+
+TEST_F(CallDeskTest, NobodyFetchesForWhomHasLeft) {
+  ::unsetenv("DESK_NONE");
+  make_pipe("pipe");
+  const auto tokens = pipeline_of(
+      "oauth_token",
+      "{tokens: [{grant: client_credentials, token_endpoint: 'http://127.0.0.1:1/', client_id: "
+      "{type: file, path: " +
+          path("pipe") +
+          ", ttl: -1ns}, client_secret: {type: env, var: DESK_NONE}, rules: [{host: a}]}]}");
+  const auto gone = std::make_shared<std::atomic<bool>>(false);
+  ask(tokens, "a");
+  left_ = gone;
+  for (const char* who : {"b", "c", "d"}) ask(tokens, who);
+  left_ = std::make_shared<const std::atomic<bool>>(false);
+  ask(tokens, "e");
+  *gone = true;
+  // A failure is tried for one by one, and three of these need none any more.
+  for (const char* who : {"a", "e"}) {
+    write_pipe("pipe", "id");
+    advance(std::chrono::milliseconds(50));
+    EXPECT_THAT(got(), Contains(StartsWith(std::string(who) + "=!")));
+  }
 }
 
 TEST_F(CallDeskTest, AReloadForgetsWhatOthersHad) {

@@ -17,6 +17,7 @@ from harness.parent import Parent
 from harness.upstream import Upstream, answer
 
 SECRET = "client-secret-" + "5d0c9a7be1f2"
+HEADER = "hdr-v"
 MINTED = "minted-token-" + "83fbc05d6a1e"
 STUB = b'{"access_token":"iron-proxy-stub-token","expires_in":3600,"token_type":"Bearer"}'
 
@@ -30,7 +31,7 @@ def json_answer(body, status="200 OK", fields=()):
 
 
 class TokenTest(WireTest):
-    environment = {"CLIENT_ID": "the client", "CLIENT_SECRET": SECRET, "HEADER": "hdr-v"}
+    environment = {"CLIENT_ID": "the client", "CLIENT_SECRET": SECRET, "HEADER": HEADER}
     starts_proxy = False
     gives_keys = True
 
@@ -181,6 +182,49 @@ class OauthToken(TokenTest):
         self.assertEqual(502, self.ask(proxy).status)
         self.assertIn("stopped after 10 redirects", proxy.wait_record("oauth_token mint failed")["error"])
         self.assertEqual(11, len(self.endpoint.requests))
+
+    def test_keys_in_fields_stay_with_their_host(self):
+        for port, shown in ((self.endpoint.port, HEADER), (self.upstream.port, None)):
+            def serve(connection, request, port=port):
+                if request.target == "/once":
+                    self.mint(connection, request)
+                else:
+                    connection.send(answer(b"", "307 Temporary Redirect", [("Location", f"http://127.0.0.1:{port}/once")]))
+            self.upstream.forget()
+            self.endpoint.default = serve
+            self.upstream.routes["/once"] = self.mint
+            proxy = self.start_oauth(token_endpoint_headers={"x-api-key": env("HEADER")})
+            self.assertEqual(200, self.ask(proxy).status)
+            led = [sent for sent in self.endpoint.requests + self.upstream.requests if sent.target == "/once"][-1]
+            self.assertEqual(("POST", shown), (led.method, led.get("X-Api-Key")))
+
+    def test_an_answer_that_decodes_to_nothing_at_length(self):
+        """Empty members of gzip, one behind the other: the call ends, and others are not kept."""
+        nothing = gzip.compress(b"") * 3000
+
+        def serve(connection, _request):
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n")
+            for _ in range(200):
+                connection.send(nothing)
+        self.endpoint.default = serve
+        proxy = self.start_oauth()
+        self.assertEqual(502, self.ask(proxy).status)
+        self.assertIn("the answer is too long for what it holds", proxy.wait_record("oauth_token mint failed")["error"])
+
+    def test_an_answer_that_repeats_the_login_of_the_parent(self):
+        login = b"user:the-password-of-it"
+        coded = base64.b64encode(login)
+        for told in (b"HTTP/1.1 500 no\r\nContent-Length: %d\r\n\r\n" % len(coded) + coded,
+                     b"HTTP/1.1 302 no\r\nContent-Length: 0\r\nLocation: http://" + login + b"@other.test/\r\n\r\n"):
+            parent = Upstream()
+            self.addCleanup(parent.close)
+            parent.default = told
+            proxy = self.start({"name": "oauth_token", "config": {"tokens": [self.entry(token_endpoint="http://up.test:81/t")]}},
+                               env={"HTTP_PROXY": f"http://{login.decode()}@127.0.0.1:{parent.port}"})
+            self.assertEqual(502, self.ask(proxy).status)
+            self.assertIn("the answer repeats the login of the parent proxy", proxy.wait_record("oauth_token mint failed")["error"])
+            self.assertNotIn("the-password-of-it", proxy.text())
+            self.assertNotIn(coded.decode(), proxy.text())
 
     def test_never_from_tls_to_clear_text(self):
         self.tls_endpoint.default = answer(b"", "307 Temporary Redirect", [("Location", f"http://127.0.0.1:{self.endpoint.port}/t")])

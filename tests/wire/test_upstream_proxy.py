@@ -52,9 +52,9 @@ class ParentTest(WireTest):
         """An https parent is verified by its name or address."""
         return self.parents[scheme].url(login)
 
-    def through(self, url, over=None, env=None, **block):
+    def through(self, url, over=None, env=None, transforms=None, **block):
         block = {"http_proxy": url, "https_proxy": url} | block
-        proxy = self.own_proxy({"proxy": {"upstream_proxy": block, **(over or {})}}, env)
+        proxy = self.own_proxy({"proxy": {"upstream_proxy": block, **(over or {})}, "transforms": transforms or self.transforms}, env)
         proxy.looked_from = 0
         return proxy
 
@@ -306,10 +306,10 @@ class Guard(ParentTest):
 
     DENY = {"upstream_deny_cidrs": ["169.254.169.254/32", "10.0.0.0/8", "fd00:ec2::254/128"]}
 
-    def assert_refused(self, proxy, host, error):
+    def assert_refused(self, proxy, host, error, dial="dial tcp "):
         path = f"/{random_secrets.token_hex(4)}"
         self.assertEqual(502, self.get(proxy, path, host).status)
-        self.assertNotIn("upstream_addr", self.assert_error(proxy, path, f"dial tcp {error}"))
+        self.assertNotIn("upstream_addr", self.assert_error(proxy, path, dial + error))
         if host.islower() and host.endswith("t"):
             self.assertEqual(502, self.get_tls(proxy, path + "s", host + ":443").status)
             self.assert_error(proxy, path + "s", f"dial tcp {error}".replace(":80:", ":443:"))
@@ -326,6 +326,23 @@ class Guard(ParentTest):
                 for name in ("ten.test", "mixed.test"):
                     self.assert_refused(proxy, name, f"10.1.2.3:80: {ten}")
                 self.assert_refused(proxy, "six.test", f"[fd00:ec2::254]:80: {DENIED}: fd00:ec2::254 in fd00:ec2::254/128")
+                self.assertEqual(0, self.parents[scheme].connections)
+
+    def test_names_that_may_be_addresses(self):
+        """Whoever reads a name with the C library takes these for addresses: no parent is asked."""
+        names = ("2852039166", "0xa9fea9fe", "0XA9FEA9FE", "127.1", "0251.0376.0251.0376", "169.254.0xa9fe")
+        for scheme in SCHEMES:
+            with self.subTest(scheme):
+                every = [allowlist("*")]
+                proxy = self.through(self.url(scheme), self.DENY, transforms=every)
+                for name in names:
+                    self.assert_refused(proxy, name, f"lookup {name.lower()}: no such host", dial="dial tcp: ")
+                loopback = self.through(self.url(scheme), {"upstream_deny_cidrs": ["127.0.0.0/8"]}, transforms=every)
+                for name in ("localhost", "LocalHost", "a.localhost", "ip6-loopback"):
+                    self.assertEqual(502, self.get(loopback, "/" + name, name).status)
+                    self.assert_error(loopback, "/" + name, f"dial tcp 127.0.0.1:80: {DENIED}: 127.0.0.1 in 127.0.0.0/8")
+                for path, host in (("/two", "up.test.."), ("/dots", "127.0.0.1..")):
+                    self.assertEqual(400, self.get(proxy, path, host).status)
                 self.assertEqual(0, self.parents[scheme].connections)
 
     def test_each_request_of_a_pooled_connection_is_checked(self):
