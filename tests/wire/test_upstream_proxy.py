@@ -349,8 +349,10 @@ class Guard(ParentTest):
         proxy = self.through(self.url("http"), self.DENY)
         peer = self.plain(proxy)
         self.assertEqual(200, peer.request("GET", "/", self.upstream.host()).status)
-        self.assertEqual(502, peer.request("GET", "/", "169.254.169.254").status)
+        self.assertEqual(502, peer.request("GET", "/denied", "169.254.169.254").status)
+        self.assert_error(proxy, "/denied", f"dial tcp 169.254.169.254:80: {DENIED}: 169.254.169.254 in 169.254.169.254/32")
         self.assertEqual(["/"], self.upstream.targets())
+        self.assertEqual(1, self.parents["http"].connections)
 
     def test_names_of_metadata_services(self):
         self.dns.names["metadata.google.internal"] = "NXDOMAIN"
