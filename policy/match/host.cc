@@ -65,7 +65,7 @@ bool assign_bracketed(std::string_view text, Authority& authority) {
 /// Dots alone would fold to something that looks like no host at all, and of two dots at the end
 /// some resolvers drop one more than the rules did.
 bool has_labels(std::string_view name) {
-  return name.find_first_not_of('.') != name.npos && name.find("..") == name.npos;
+  return name.find_first_not_of('.') != name.npos && !name.ends_with("..");
 }
 
 }  // namespace

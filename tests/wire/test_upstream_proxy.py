@@ -330,7 +330,7 @@ class Guard(ParentTest):
 
     def test_names_that_may_be_addresses(self):
         """Whoever reads a name with the C library takes these for addresses: no parent is asked."""
-        names = ("2852039166", "0xa9fea9fe", "0XA9FEA9FE", "127.1", "0251.0376.0251.0376", "169.254.0xa9fe")
+        names = ("2852039166", "0xa9fea9fe", "0XA9FEA9FE", "127.1", "0251.0376.0251.0376", "169.254.0xa9fe", "a..b")
         for scheme in SCHEMES:
             with self.subTest(scheme):
                 every = [allowlist("*")]
