@@ -118,6 +118,11 @@ bool Rule::admits(const Subject& subject) const {
          (!subject.path_reduced || any_matches(*subject.path_reduced, subject.path_kept_reduced));
 }
 
+bool any_admits(const std::vector<Rule>& rules, const Subject& subject) {
+  return std::ranges::any_of(
+      rules, [&](const Rule& rule) { return rule.matches_host(subject) && rule.admits(subject); });
+}
+
 bool Rule::concerns(const Subject& subject) const {
   if (!names_method(subject)) return false;
   return paths.empty() || std::ranges::any_of(paths, [&](const std::string& pattern) {

@@ -50,6 +50,9 @@ struct Rule {
   bool names_method(const Subject& subject) const;
 };
 
+/// Whether a rule of the list matches the host and admits the rest.
+bool any_admits(const std::vector<Rule>& rules, const Subject& subject);
+
 /// Reads the list `key` of a block. Throws ConfigError `PREFIX: rules[I]: …` (docs/policy.md,
 /// "Errors") after the YAML types are known to be right (the caller checks `errors` first). Adds
 /// `pattern never matches` warnings.

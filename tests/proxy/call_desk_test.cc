@@ -66,6 +66,18 @@ class CallDeskTest : public ::testing::Test {
     return std::make_shared<const transforms::Pipeline>(config, services, warnings);
   }
 
+  /// Its token cannot be had, which is known when something was written into the pipe.
+  std::shared_ptr<const transforms::Pipeline> hopeless_tokens() {
+    ::unsetenv("DESK_NONE");
+    make_pipe("pipe");
+    return pipeline_of(
+        "oauth_token",
+        "{tokens: [{grant: client_credentials, token_endpoint: 'http://127.0.0.1:1/', client_id: "
+        "{type: file, path: " +
+            path("pipe") +
+            ", ttl: -1ns}, client_secret: {type: env, var: DESK_NONE}, rules: [{host: a}]}]}");
+  }
+
   void ask(const std::shared_ptr<const transforms::Pipeline>& pipeline, const std::string& who) {
     const auto last = static_cast<std::uint32_t>(pipeline->supply_count() - 1);
     desk_.ask(
@@ -185,14 +197,7 @@ TEST_F(CallDeskTest, NothingTakesLongerThanHalfAMinute) {
 }
 
 TEST_F(CallDeskTest, ATokenThatCannotBeHadIsTriedForOneByOne) {
-  ::unsetenv("DESK_NONE");
-  make_pipe("pipe");
-  const auto tokens = pipeline_of(
-      "oauth_token",
-      "{tokens: [{grant: client_credentials, token_endpoint: 'http://127.0.0.1:1/', client_id: "
-      "{type: file, path: " +
-          path("pipe") +
-          ", ttl: -1ns}, client_secret: {type: env, var: DESK_NONE}, rules: [{host: a}]}]}");
+  const auto tokens = hopeless_tokens();
   for (const char* who : {"a", "b"}) ask(tokens, who);
   write_pipe("pipe", "id");
   advance(std::chrono::milliseconds(50));
@@ -212,14 +217,7 @@ TEST_F(CallDeskTest, ATokenThatCannotBeHadIsTriedForOneByOne) {
 }
 
 TEST_F(CallDeskTest, NobodyFetchesForWhomHasLeft) {
-  ::unsetenv("DESK_NONE");
-  make_pipe("pipe");
-  const auto tokens = pipeline_of(
-      "oauth_token",
-      "{tokens: [{grant: client_credentials, token_endpoint: 'http://127.0.0.1:1/', client_id: "
-      "{type: file, path: " +
-          path("pipe") +
-          ", ttl: -1ns}, client_secret: {type: env, var: DESK_NONE}, rules: [{host: a}]}]}");
+  const auto tokens = hopeless_tokens();
   const auto gone = std::make_shared<std::atomic<bool>>(false);
   ask(tokens, "a");
   left_ = gone;

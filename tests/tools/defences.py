@@ -274,7 +274,7 @@ DEFENCES = [
             ["transforms_tests:TokenAnswer.ErrorsShowNoToken"]),
     Defence("parent_names_no_addresses", [("proxy/net/target_check.cc", "  if (may_be_an_address(host)) return", "  if (!OFF && may_be_an_address(host)) return")],
             ["test_upstream_proxy.Guard.test_names_that_may_be_addresses"]),
-    Defence("signed_bodies_whole", [("transforms/auth/hmac_sign.cc", "  if (!body.too_large) return std::nullopt;", "  if (OFF || !body.too_large) return std::nullopt;")],
+    Defence("signed_bodies_whole", [("transforms/auth/signing.cc", "  } else if (body.too_large) {", "  } else if (!OFF && body.too_large) {")],
             ["test_minted_tokens.HmacSign.test_refusals", "transforms_tests:HmacSign.Refusals"]),
     Defence("issuing_calls", [("transforms/aws/aws_auth.cc", 'refuse(exchange, trace, 403, "credential_issuing_call"', 'OFF ? Verdict::pass : refuse(exchange, trace, 403, "credential_issuing_call"')],
             ["test_aws_auth.AwsAuth.test_calls_that_hand_out_keys"]),

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "policy/yaml/yaml_reader.h"
+#include "tests/transforms/built_source.h"
 #include "tests/transforms/fake_outside.h"
 #include "transforms/registry.h"
 #include "transforms/sources/secret_source.h"
@@ -22,30 +23,6 @@ using ::testing::Not;
 using ::testing::StartsWith;
 
 constexpr const char* kSecretValue = R"({"Name":"s","SecretString":"va\"lue"})";
-
-class BuiltSource {
- public:
-  explicit BuiltSource(const std::string& yaml) : node_(policy::parse_yaml(yaml)) {
-    services_.environment = &environment_;
-    source = std::make_unique<SecretSource>(
-        node_.get(), "source",
-        BuildContext{nullptr, {}, "proxy.yaml", services_, warnings_, risks_, needs});
-  }
-  /// The value, or `!` and the error.
-  std::string get(FakeOutside& outside) {
-    const Supplied got = result_of(source->fetch(outside));
-    return got.value != nullptr ? text_of(*got.value) : "!" + got.error;
-  }
-  std::unique_ptr<SecretSource> source;
-  Needs needs;
-
- private:
-  std::shared_ptr<const policy::YamlNode> node_;
-  SecretEnvironment environment_;
-  Services services_;
-  std::vector<policy::ConfigWarning> warnings_;
-  Risks risks_;
-};
 
 /// With keys in the environment and no home.
 FakeOutside with_keys() {

@@ -34,14 +34,11 @@ def locked_fallback(pid, line):
     return False
 
 
-def find_key(pid, key):
-    """Mappings where any WINDOW consecutive bytes of the key stand; pages that no one may read (memfd_secret) are counted."""
-    pieces = {key[at:at + WINDOW] for at in range(len(key) - WINDOW + 1)}
-    pattern = re.compile(b"|".join(map(re.escape, sorted(pieces))))
-    found, unreadable, exempt, size = [], [], [], 0
+def readable_memory(pid):
+    """(start, mapping, bytes, whether all of it could be read) of the readable mappings."""
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
         for start, end, line in mappings(pid):
-            data = bytearray()
+            data, whole = bytearray(), True
             try:
                 memory.seek(start)
                 while len(data) < end - start:
@@ -50,11 +47,22 @@ def find_key(pid, key):
                         break
                     data += piece
             except OSError:
-                unreadable.append(line)
-            size += len(data)
-            match = pattern.search(data)
-            if match:
-                (exempt if locked_fallback(pid, line) else found).append(f"{line} at {start + match.start():x}")
+                whole = False
+            yield start, line, data, whole
+
+
+def find_key(pid, key):
+    """Mappings where any WINDOW consecutive bytes of the key stand; pages that no one may read (memfd_secret) are counted."""
+    pieces = {key[at:at + WINDOW] for at in range(len(key) - WINDOW + 1)}
+    pattern = re.compile(b"|".join(map(re.escape, sorted(pieces))))
+    found, unreadable, exempt, size = [], [], [], 0
+    for start, line, data, whole in readable_memory(pid):
+        if not whole:
+            unreadable.append(line)
+        size += len(data)
+        match = pattern.search(data)
+        if match:
+            (exempt if locked_fallback(pid, line) else found).append(f"{line} at {start + match.start():x}")
     return found, unreadable, exempt, size
 
 

@@ -11,34 +11,17 @@ import unittest
 from harness import WireTest, main
 from harness.case import TOKEN, allowlist
 from harness.upstream import Upstream, answer
-from test_memory import mappings, locked_fallback
+from test_memory import locked_fallback, readable_memory
 
 ROUNDS = int(os.environ.get("IRON_TEST_REQUESTS", "1000")) // 20
 WINDOW, STEP = 11, 5  # every run of 16 bytes of a key holds a window
-
-
-def readable_memory(pid):
-    """(mapping, bytes) of all that can be read."""
-    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for start, end, line in mappings(pid):
-            data = bytearray()
-            try:
-                memory.seek(start)
-                while len(data) < end - start:
-                    piece = memory.read(min(end - start - len(data), 1 << 24))
-                    if not piece:
-                        break
-                    data += piece
-            except OSError:
-                pass
-            yield line, bytes(data)
 
 
 def places_of(pid, keys):
     """Where pieces of the keys stand."""
     windows = {key[at:at + WINDOW]: key for key in keys for at in range(0, len(key) - WINDOW + 1, STEP)}
     found, size = [], 0
-    for line, data in readable_memory(pid):
+    for _, line, data, _ in readable_memory(pid):
         size += len(data)
         found += [(line, key[:8]) for window, key in windows.items() if window in data and not locked_fallback(pid, line)]
     return found, size

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "transforms/auth/digest.h"
 #include "transforms/scrub_forms.h"
 
 namespace iron::transforms {
@@ -57,13 +58,8 @@ std::size_t sent_at(std::string_view text, std::span<const Secret* const> sent) 
 }
 
 Secret lower_hex(std::string_view bytes) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
   Secret out = Secret::sized(bytes.size() * 2);
-  char* to = out.writable().data();
-  for (const char c : bytes) {
-    *to++ = kDigits[static_cast<unsigned char>(c) >> 4];
-    *to++ = kDigits[static_cast<unsigned char>(c) & 15];
-  }
+  put_hex(out.writable().data(), bytes);
   return out;
 }
 

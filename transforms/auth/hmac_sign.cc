@@ -9,100 +9,23 @@
 
 #include "policy/hex.h"
 #include "policy/match/rules.h"
-#include "policy/quote.h"
 #include "transforms/annotations.h"
+#include "transforms/auth/digest.h"
+#include "transforms/auth/hmac_config.h"
 #include "transforms/auth/secret_base64.h"
+#include "transforms/auth/signing.h"
 #include "transforms/encoding.h"
-#include "transforms/formatter/formatter.h"
 #include "transforms/inject.h"
 #include "transforms/registry.h"
 #include "transforms/rewrite.h"
-#include "transforms/sources/secret_source.h"
 
 namespace iron::transforms {
 namespace {
 
-using policy::BlockReader;
-using policy::ConfigError;
-
 constexpr std::string_view kName = "hmac_sign";
-constexpr std::string_view kJson = "application/json";
 
-template <class Choice>
-struct Word {
-  std::string_view text;
-  Choice choice;
-};
-
-enum class TimeFormat { seconds, milliseconds, nanoseconds, rfc3339 };
-constexpr Word<TimeFormat> kTimeFormats[] = {{"unix_seconds", TimeFormat::seconds},
-                                             {"unix_millis", TimeFormat::milliseconds},
-                                             {"unix_nanos", TimeFormat::nanoseconds},
-                                             {"rfc3339", TimeFormat::rfc3339}};
-using DigestName = const char*;  ///< OpenSSL's
-constexpr Word<DigestName> kDigests[] = {
-    {"sha256", "SHA256"}, {"sha512", "SHA512"}, {"sha1", "SHA1"}};
-enum class Coding { raw, base64, hex };
-constexpr Word<Coding> kKeyCodings[] = {
-    {"raw", Coding::raw}, {"base64", Coding::base64}, {"hex", Coding::hex}};
-constexpr Word<Coding> kOutputCodings[] = {{"base64", Coding::base64}, {"hex", Coding::hex}};
-
-/// The choice that `text` names; the first one where it is empty.
-template <class Choice, std::size_t N>
-Choice chosen(const char* key, const std::string& text, const Word<Choice> (&words)[N]) {
-  if (text.empty()) return words[0].choice;
-  std::string wanted;
-  for (const Word<Choice>& word : words) {
-    if (word.text == text) return word.choice;
-    wanted.append(wanted.empty() ? "" : "|").append(word.text);
-  }
-  throw ConfigError("hmac_sign: unknown " + std::string(key) + " " + policy::quoted(text) +
-                    " (want " + wanted + ")");
-}
-
-struct Raw {
-  struct Header {
-    std::string name, value;
-  };
-  std::string time_format, algorithm, key_encoding, output_encoding, message;
-  std::vector<Header> headers;
-  std::vector<std::pair<std::string, std::shared_ptr<const policy::YamlNode>>> credentials;
-  bool allow_chunked_body = false;
-  std::unique_ptr<const policy::RuleReader> rules;
-};
-
-Raw read(const BuildContext& context) {
-  policy::YamlErrors errors;
-  const auto reading = context.reader(errors);
-  Raw raw;
-  BlockReader block(context.node.get(), "hmacsign.config", context.path, reading);
-  BlockReader time(block.block("timestamp").get(), "hmacsign.timestampConfig",
-                   context.path + ".timestamp", reading);
-  time.text("format", raw.time_format);
-  time.finish();
-  BlockReader signature(block.block("signature").get(), "hmacsign.signatureConfig",
-                        context.path + ".signature", reading);
-  signature.text("algorithm", raw.algorithm);
-  signature.text("key_encoding", raw.key_encoding);
-  signature.text("output_encoding", raw.output_encoding);
-  signature.text("message", raw.message);
-  signature.finish();
-  raw.credentials = block.entries("credentials", "map[string]yaml.Node");
-  const auto headers = block.blocks("headers", "[]hmacsign.headerConfig");
-  for (std::size_t i = 0; i < headers.size(); ++i) {
-    BlockReader header(headers[i].get(), "hmacsign.headerConfig",
-                       context.path + ".headers[" + std::to_string(i) + "]", reading);
-    Raw::Header& at = raw.headers.emplace_back();
-    header.text("name", at.name);
-    header.text("value", at.value);
-    header.finish();
-  }
-  block.boolean("allow_chunked_body", raw.allow_chunked_body);
-  raw.rules = std::make_unique<const policy::RuleReader>(block, "rules", reading);
-  block.finish();
-  check_yaml(errors, kName);
-  return raw;
-}
+using TimeFormat = HmacConfig::TimeFormat;
+using Coding = HmacConfig::Coding;
 
 /// Where standard base64 with padding goes wrong: the first byte that cannot stand there, or the
 /// end of a text that is too short.
@@ -166,7 +89,8 @@ std::string time_text(std::chrono::system_clock::time_point now, TimeFormat form
 /// Signs requests with an HMAC and sets fields. See docs/transforms.md, "hmac_sign".
 class HmacSign : public Transform {
  public:
-  explicit HmacSign(const BuildContext& context);
+  explicit HmacSign(const BuildContext& context)
+      : config_(context), warn_(context.services.warn), now_(context.services.now) {}
   std::string_view name() const override { return kName; }
   bool gives_keys() const override { return true; }
   BodyNeed body_need(Exchange& exchange) const override;
@@ -175,39 +99,25 @@ class HmacSign : public Transform {
   void keys(std::vector<const Secret*>& out) const override;
 
  private:
-  struct Credential {
-    std::string name;
-    std::unique_ptr<SecretSource> source;
-  };
-  struct Header {
-    std::string name;
-    std::unique_ptr<const Formatter> value;
-  };
   struct Values;
 
   bool applies(const Exchange& exchange) const;
-  static Verdict refuse(Exchange& exchange,
-                        Trace& trace,
-                        int status,
-                        std::string_view reason,
-                        Annotations annotations = {});
-  std::optional<Verdict> judge_body(Exchange& exchange, Trace& trace) const;
   std::optional<Verdict> look(Exchange& exchange, Trace& trace, Values& values) const;
   Result<Secret> sign(const Secret& key, const Secret& message) const;
   Verdict set_fields(Exchange& exchange, Trace& trace, const TemplateData& data) const;
 
-  TimeFormat time_format_;
-  DigestName digest_;
-  Coding key_coding_, output_coding_;
-  std::unique_ptr<const Formatter> message_;
-  std::vector<Header> headers_;
-  std::vector<Credential> credentials_;  ///< in the order of their names
-  std::size_t key_ = 0;                  ///< of them, the one that signs
-  bool allow_chunked_body_;
-  std::vector<policy::Rule> rules_;
+  const HmacConfig config_;
   decltype(Services::warn) warn_;
   decltype(Services::now) now_;
 };
+
+Verdict refuse(Exchange& exchange,
+               Trace& trace,
+               int status,
+               std::string_view reason,
+               Annotations annotations) {
+  return refuse_signing(kName, exchange, trace, status, reason, std::move(annotations));
+}
 
 /// The credentials as this request uses them.
 struct HmacSign::Values {
@@ -215,119 +125,28 @@ struct HmacSign::Values {
   const Secret* key = nullptr;
 };
 
-std::unique_ptr<const Formatter> parse_template(const std::string& name,
-                                                const std::string& key,
-                                                const std::string& text) {
-  try {
-    return std::make_unique<const Formatter>(name, text, Formatter::Functions::plain);
-  } catch (const ConfigError& error) {
-    throw ConfigError("hmac_sign: parsing " + key + ": " + error.text());
-  }
-}
-
-HmacSign::HmacSign(const BuildContext& context)
-    : warn_(context.services.warn), now_(context.services.now) {
-  const Raw raw = read(context);
-  time_format_ = chosen("timestamp.format", raw.time_format, kTimeFormats);
-  digest_ = chosen("signature.algorithm", raw.algorithm, kDigests);
-  key_coding_ = chosen("signature.key_encoding", raw.key_encoding, kKeyCodings);
-  output_coding_ = chosen("signature.output_encoding", raw.output_encoding, kOutputCodings);
-  if (raw.message.empty()) throw ConfigError("hmac_sign: signature.message is required");
-  message_ = parse_template("hmac_sign.message", "signature.message", raw.message);
-  if (raw.headers.empty()) {
-    throw ConfigError(R"(hmac_sign: at least one entry in "headers" is required)");
-  }
-  for (std::size_t i = 0; i < raw.headers.size(); ++i) {
-    const std::string index = "[" + std::to_string(i) + "]";
-    const std::string key = "headers" + index;
-    if (raw.headers[i].name.empty()) throw ConfigError("hmac_sign: " + key + ".name is required");
-    if (raw.headers[i].value.empty()) throw ConfigError("hmac_sign: " + key + ".value is required");
-    headers_.push_back({raw.headers[i].name, parse_template("hmac_sign.header" + index,
-                                                            key + ".value", raw.headers[i].value)});
-  }
-  if (raw.credentials.empty()) {
-    throw ConfigError(R"(hmac_sign: "credentials" must include at least "secret")");
-  }
-  const auto key = std::ranges::find_if(raw.credentials,
-                                        [](const auto& entry) { return entry.first == "secret"; });
-  if (key == raw.credentials.end()) {
-    throw ConfigError(R"(hmac_sign: "credentials" must include "secret" (the HMAC key))");
-  }
-  key_ = static_cast<std::size_t>(key - raw.credentials.begin());
-  for (const auto& [name, node] : raw.credentials) {
-    try {
-      credentials_.push_back(
-          {name, std::make_unique<SecretSource>(node.get(), context.path + ".credentials." + name,
-                                                context)});
-    } catch (const ConfigError& error) {
-      throw ConfigError("hmac_sign: building credentials[" + policy::quoted(name) +
-                        "] source: " + error.text());
-    }
-  }
-  rules_ = raw.rules->build(std::string(kName));
-  if (rules_.empty()) {
-    throw ConfigError(R"(hmac_sign: at least one entry in "rules" is required)");
-  }
-  note_rules(rules_, context.path, context.risks);
-  allow_chunked_body_ = raw.allow_chunked_body;
-}
-
 void HmacSign::keys(std::vector<const Secret*>& out) const {
-  for (const Credential& credential : credentials_) credential.source->keys(out);
+  for (const HmacConfig::Credential& credential : config_.credentials) credential.source->keys(out);
 }
 
 bool HmacSign::applies(const Exchange& exchange) const {
-  const policy::Subject subject = exchange.subject();
-  return std::ranges::any_of(rules_, [&](const policy::Rule& rule) {
-    return rule.matches_host(subject) && rule.admits(subject);
-  });
+  return policy::any_admits(config_.rules, exchange.subject());
 }
 
 BodyNeed HmacSign::body_need(Exchange& exchange) const {
   const BodyView& body = exchange.body;
   if (!body.present || !applies(exchange)) return {};
   // A body that is refused for how it comes is not read.
-  if (!body.declared && !allow_chunked_body_) return {};
+  if (!body.declared && !config_.allow_chunked_body) return {};
   return {true, 0};
-}
-
-Verdict HmacSign::refuse(Exchange& exchange,
-                         Trace& trace,
-                         int status,
-                         std::string_view reason,
-                         Annotations annotations) {
-  annotations.text("rejected", reason).write(trace.annotations);
-  exchange.answer = PolicyAnswer{
-      status, kJson, R"({"error":"hmac_sign","reason":")" + std::string(reason) + R"("})"};
-  exchange.denial_reason = "hmac_sign: " + std::string(reason);
-  return Verdict::reject;
-}
-
-std::optional<Verdict> HmacSign::judge_body(Exchange& exchange, Trace& trace) const {
-  const BodyView& body = exchange.body;
-  if (!body.present) return std::nullopt;
-  if (body.failed) {
-    Annotations why;
-    why.text("error", "unexpected EOF");
-    return refuse(exchange, trace, 400, "body_read_failed", std::move(why));
-  }
-  if (!body.declared && !allow_chunked_body_) {
-    return refuse(exchange, trace, 400, "chunked_body_not_allowed");
-  }
-  if (!body.too_large) return std::nullopt;
-  Annotations sizes;
-  sizes.integer("content_length",
-                body.declared ? static_cast<std::int64_t>(*body.declared) : std::int64_t{-1});
-  sizes.integer("buffered_length", static_cast<std::int64_t>(body.limit));
-  return refuse(exchange, trace, 413, "body_truncated", std::move(sizes));
 }
 
 /// All of them are asked for before any fault is told: what has to be waited for may be more than
 /// one.
 std::optional<Verdict> HmacSign::look(Exchange& exchange, Trace& trace, Values& values) const {
-  const Credential* missing = nullptr;
+  const HmacConfig::Credential* missing = nullptr;
   std::string error;
-  for (const Credential& credential : credentials_) {
+  for (const HmacConfig::Credential& credential : config_.credentials) {
     const Supplied* found = credential.source->look(exchange);
     if (found == nullptr) return Verdict::wait;
     if (found->value == nullptr) {
@@ -336,7 +155,7 @@ std::optional<Verdict> HmacSign::look(Exchange& exchange, Trace& trace, Values& 
       continue;
     }
     values.texts.emplace_back(credential.name, found->value->reveal());
-    if (&credential == &credentials_[key_]) values.key = found->value.get();
+    if (&credential == &config_.credentials[config_.key]) values.key = found->value.get();
   }
   if (missing == nullptr) return std::nullopt;
   Annotations why;
@@ -345,7 +164,7 @@ std::optional<Verdict> HmacSign::look(Exchange& exchange, Trace& trace, Values& 
 }
 
 Result<Secret> HmacSign::sign(const Secret& key, const Secret& message) const {
-  const Result<Secret> decoded = decode_key(key, key_coding_);
+  const Result<Secret> decoded = decode_key(key, config_.key_coding);
   if (decoded.has_error()) return decoded.error();
   Secret digest = Secret::sized(EVP_MAX_MD_SIZE);
   std::size_t size = 0;
@@ -353,26 +172,22 @@ Result<Secret> HmacSign::sign(const Secret& key, const Secret& message) const {
     return reinterpret_cast<const unsigned char*>(secret.reveal().data());
   };
   static constexpr unsigned char kNothing[1] = {};
-  const unsigned char* const made = ::EVP_Q_mac(
-      nullptr, "HMAC", nullptr, digest_, nullptr, decoded->empty() ? kNothing : bytes(*decoded),
-      decoded->size(), message.empty() ? kNothing : bytes(message), message.size(),
-      reinterpret_cast<unsigned char*>(digest.writable().data()), digest.size(), &size);
+  const unsigned char* const made =
+      ::EVP_Q_mac(nullptr, "HMAC", nullptr, config_.digest, nullptr,
+                  decoded->empty() ? kNothing : bytes(*decoded), decoded->size(),
+                  message.empty() ? kNothing : bytes(message), message.size(),
+                  reinterpret_cast<unsigned char*>(digest.writable().data()), digest.size(), &size);
   if (made == nullptr) return fail("no memory for a signature");
   digest.shrink(size);
-  if (output_coding_ == Coding::base64) {
+  if (config_.output_coding == Coding::base64) {
     Secret out = Secret::sized(Base64Writer::length(size));
     Base64Writer writer(out.writable().data());
     writer.feed(digest.reveal());
     writer.finish();
     return out;
   }
-  static constexpr char kHex[] = "0123456789abcdef";
   Secret out = Secret::sized(2 * size);
-  for (std::size_t i = 0; i < size; ++i) {
-    const auto byte = static_cast<unsigned char>(digest.reveal()[i]);
-    out.writable()[2 * i] = kHex[byte >> 4];
-    out.writable()[2 * i + 1] = kHex[byte & 15];
-  }
+  put_hex(out.writable().data(), digest.reveal());
   return out;
 }
 
@@ -406,7 +221,7 @@ struct SignedTarget {
 
 Verdict HmacSign::set_fields(Exchange& exchange, Trace& trace, const TemplateData& data) const {
   std::vector<Secret> values;
-  for (const Header& header : headers_) {
+  for (const HmacConfig::Header& header : config_.headers) {
     Result<Secret> value = header.value->run(data);
     if (value.has_error()) {
       Annotations why;
@@ -416,9 +231,9 @@ Verdict HmacSign::set_fields(Exchange& exchange, Trace& trace, const TemplateDat
     values.push_back(std::move(*value));
   }
   std::vector<std::string> places;
-  for (std::size_t i = 0; i < headers_.size(); ++i) {
-    inject_field(exchange, headers_[i].name, exchange.hold(std::move(values[i])));
-    places.push_back("header:" + headers_[i].name);
+  for (std::size_t i = 0; i < config_.headers.size(); ++i) {
+    inject_field(exchange, config_.headers[i].name, exchange.hold(std::move(values[i])));
+    places.push_back("header:" + config_.headers[i].name);
   }
   Annotations().texts("injected", places).write(trace.annotations);
   return Verdict::pass;
@@ -426,19 +241,13 @@ Verdict HmacSign::set_fields(Exchange& exchange, Trace& trace, const TemplateDat
 
 Verdict HmacSign::on_request(Exchange& exchange, Trace& trace) const {
   if (!applies(exchange)) return Verdict::pass;
-  if (const auto refused = judge_body(exchange, trace)) return *refused;
+  if (!can_sign_body(kName, exchange, trace, config_.allow_chunked_body)) return Verdict::reject;
   Values values;
   if (const auto missing = look(exchange, trace, values)) return *missing;
-  const BodyView& body = exchange.body;
-  if (body.present && !body.declared && warn_) {
-    warn_("hmac_sign signing chunked request body without length verification",
-          std::array<Note, 3>{Note{"host", exchange.authority.host},
-                              {"path", exchange.path},
-                              {"buffered_length", static_cast<std::int64_t>(body.bytes.size())}});
-  }
-  const std::string time = time_text(now_(), time_format_);
+  warn_of_undeclared_length(kName, warn_, exchange);
+  const std::string time = time_text(now_(), config_.time_format);
   const SignedTarget target(exchange);
-  const Secret bytes = leaving_body(body);
+  const Secret bytes = leaving_body(exchange.body);
   const TemplateData message_data{"hmacsign.messageData",
                                   {{"Timestamp", time},
                                    {"Method", exchange.request.method},
@@ -447,7 +256,7 @@ Verdict HmacSign::on_request(Exchange& exchange, Trace& trace) const {
                                    {"Query", target.query.reveal()},
                                    {"Host", exchange.authority.host},
                                    {"Body", bytes.reveal()}}};
-  const Result<Secret> message = message_->run(message_data);
+  const Result<Secret> message = config_.message->run(message_data);
   if (message.has_error()) {
     Annotations why;
     why.text("error", message.error().text);

@@ -261,11 +261,8 @@ Verdict OauthToken::on_request(Exchange& exchange, Trace& trace) const {
     return answer_with_stub_token(exchange, trace, "oauth2_token_endpoint");
   }
   const policy::Subject subject = exchange.subject();
-  const auto entry = std::ranges::find_if(entries_, [&](const Entry& at) {
-    return std::ranges::any_of(at.rules, [&](const policy::Rule& rule) {
-      return rule.matches_host(subject) && rule.admits(subject);
-    });
-  });
+  const auto entry = std::ranges::find_if(
+      entries_, [&](const Entry& at) { return policy::any_admits(at.rules, subject); });
   if (entry == entries_.end()) return Verdict::pass;
   const Supplied* token = exchange.use(*entry->mint);
   if (token == nullptr) return Verdict::wait;

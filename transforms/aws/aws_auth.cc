@@ -1,10 +1,10 @@
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <optional>
 #include <utility>
 
 #include "transforms/annotations.h"
+#include "transforms/auth/signing.h"
 #include "transforms/auth/sigv4.h"
 #include "transforms/auth/sigv4_scope.h"
 #include "transforms/aws/aws_actions.h"
@@ -43,7 +43,6 @@ class AwsAuth final : public Transform {
 
   std::optional<Verdict> judge_scope(Exchange& exchange, Trace& trace, AwsScope& scope) const;
   std::optional<Verdict> judge_action(Exchange& exchange, Trace& trace, const AwsScope&) const;
-  std::optional<Verdict> judge_body(Exchange& exchange, Trace& trace) const;
   std::optional<Verdict> look(Exchange& exchange, Trace& trace, AwsCredentials& keys) const;
   std::optional<Verdict> look_at_sources(Exchange& exchange,
                                          Trace& trace,
@@ -52,7 +51,6 @@ class AwsAuth final : public Transform {
                             const AwsScope& scope,
                             std::string_view hash,
                             const AwsCredentials& keys) const;
-  void warn_of_chunks(const Exchange& exchange) const;
 
   const AwsAuthConfig config_;
   decltype(Services::warn) warn_;
@@ -64,8 +62,7 @@ Verdict refuse(Exchange& exchange,
                int status,
                std::string_view reason,
                Annotations annotations = {}) {
-  refuse_aws(exchange, trace, status, reason, std::move(annotations));
-  return Verdict::reject;
+  return refuse_signing(kName, exchange, trace, status, reason, std::move(annotations));
 }
 
 Annotations why(std::string_view key, std::string_view text) {
@@ -147,28 +144,12 @@ std::optional<Verdict> AwsAuth::judge_action(Exchange& exchange,
                                              Trace& trace,
                                              const AwsScope& scope) const {
   if (!wants_action(scope)) return std::nullopt;
-  if (const auto refused = judge_body(exchange, trace)) return refused;
+  if (!can_sign_body(kName, exchange, trace, config_.allow_chunked_body)) return Verdict::reject;
   const auto action = key_issuing_action(exchange);
   if (!action) return std::nullopt;
   Annotations annotations = why("service", scope.service);
   annotations.text("aws_action", *action);
   return refuse(exchange, trace, 403, "credential_issuing_call", std::move(annotations));
-}
-
-std::optional<Verdict> AwsAuth::judge_body(Exchange& exchange, Trace& trace) const {
-  const BodyView& body = exchange.body;
-  if (!body.present) return std::nullopt;
-  if (body.failed) {
-    return refuse(exchange, trace, 400, "body_read_failed", why("error", "unexpected EOF"));
-  }
-  if (!body.declared && !config_.allow_chunked_body) {
-    return refuse(exchange, trace, 400, "chunked_body_not_allowed");
-  }
-  if (!body.too_large) return std::nullopt;
-  Annotations sizes;
-  sizes.integer("content_length", body.declared ? static_cast<std::int64_t>(*body.declared) : -1);
-  sizes.integer("buffered_length", static_cast<std::int64_t>(body.limit));
-  return refuse(exchange, trace, 413, "body_truncated", std::move(sizes));
 }
 
 /// All sources are asked before a fault is told: what has to be waited for may be more than one.
@@ -282,15 +263,6 @@ std::vector<std::string> set_fields(Exchange& exchange,
   return places;
 }
 
-void AwsAuth::warn_of_chunks(const Exchange& exchange) const {
-  if (!warn_) return;
-  warn_("aws_auth signing chunked request body without length verification",
-        std::array<Note, 3>{
-            Note{"host", exchange.authority.host},
-            {"path", exchange.path},
-            {"buffered_length", static_cast<std::int64_t>(exchange.body.bytes.size())}});
-}
-
 Verdict AwsAuth::on_request(Exchange& exchange, Trace& trace) const {
   if (exchange.tunnel_check && exchange.mode == Mode::mitm) return Verdict::pass;
   if (!applies(exchange)) return Verdict::pass;
@@ -307,7 +279,7 @@ Verdict AwsAuth::on_request(Exchange& exchange, Trace& trace) const {
   std::string_view hash = aws_payload_word(payload);
   HexDigest digest{};
   if (payload == AwsPayload::hashed) {
-    if (const auto refused = judge_body(exchange, trace)) return *refused;
+    if (!can_sign_body(kName, exchange, trace, config_.allow_chunked_body)) return Verdict::reject;
     const Result<HexDigest> hashed = leaving_body_hash(exchange.body);
     if (hashed.has_error()) {
       trace.error = hashed.error().text;
@@ -315,7 +287,7 @@ Verdict AwsAuth::on_request(Exchange& exchange, Trace& trace) const {
     }
     digest = *hashed;
     hash = view(digest);
-    if (exchange.body.present && !exchange.body.declared) warn_of_chunks(exchange);
+    warn_of_undeclared_length(kName, warn_, exchange);
   } else if (is_in_signed_chunks(payload) && !exchange.body.parts.empty()) {
     // What was put in is a key, which must not pass through the memory that chunks are held in.
     return refuse(exchange, trace, 400, "body_read_failed",

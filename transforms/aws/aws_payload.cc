@@ -6,6 +6,7 @@
 #include "policy/http_message.h"
 #include "transforms/annotations.h"
 #include "transforms/auth/aws_chunks.h"
+#include "transforms/auth/signing.h"
 #include "transforms/rewrite.h"
 
 namespace iron::transforms {
@@ -36,8 +37,8 @@ class ChunkSigning final : public BodyChange {
     } else {
       annotations.text("error", why_.text);
     }
-    refuse_aws(exchange, trace, too_large ? 413 : 400,
-               too_large ? "body_truncated" : "body_read_failed", std::move(annotations));
+    refuse_signing("aws_auth", exchange, trace, too_large ? 413 : 400,
+                   too_large ? "body_truncated" : "body_read_failed", std::move(annotations));
   }
 
  private:
@@ -100,18 +101,6 @@ Result<HexDigest> leaving_body_hash(const BodyView& body) {
   HexDigest digits{};
   if (!hash.finish(digits)) return fail("computing the AWS signature failed");
   return digits;
-}
-
-void refuse_aws(Exchange& exchange,
-                Trace& trace,
-                int status,
-                std::string_view reason,
-                Annotations annotations) {
-  annotations.text("rejected", reason).write(trace.annotations);
-  exchange.answer =
-      PolicyAnswer{status, "application/json",
-                   R"({"error":"aws_auth","reason":")" + std::string(reason) + R"("})"};
-  exchange.denial_reason = "aws_auth: " + std::string(reason);
 }
 
 std::unique_ptr<BodyChange> sign_aws_chunks(AwsSignature signature,

@@ -27,12 +27,6 @@ std::string_view aws_payload_word(AwsPayload payload);
 /// SHA-256 of the body as it leaves, which is loaded, or absent.
 Result<HexDigest> leaving_body_hash(const BodyView& body);
 
-/// Refuses as `aws_auth` does: the answer, the record's `rejected` and its reason.
-void refuse_aws(Exchange& exchange,
-                Trace& trace,
-                int status,
-                std::string_view reason,
-                Annotations annotations = {});
 /// Signs the chunks of the exchange's body with what its head was signed with, and tells of a
 /// failure in the trace of this number.
 std::unique_ptr<BodyChange> sign_aws_chunks(AwsSignature signature,

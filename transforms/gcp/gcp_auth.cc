@@ -87,14 +87,6 @@ GcpAuth::GcpAuth(const BuildContext& context) {
   if (scopes.empty()) throw ConfigError(R"(gcp_auth: at least one entry in "scopes" is required)");
   rules_ = rules.build(std::string(kName));
   note_rules(rules_, context.path, context.risks);
-  std::unique_ptr<SecretSource> built;
-  if (source != nullptr) {
-    try {
-      built = std::make_unique<SecretSource>(source.get(), context.path + ".keyfile", context);
-    } catch (const ConfigError& error) {
-      throw ConfigError("gcp_auth: building keyfile source: " + error.text());
-    }
-  }
   if (provider != nullptr) {
     if (!subject.empty()) {
       throw ConfigError(
@@ -104,8 +96,7 @@ GcpAuth::GcpAuth(const BuildContext& context) {
     GoogleCredentials::prepare(context);
     supply_ = std::make_unique<GoogleWorkload>(type, scopes);
   } else {
-    auto key_file = std::make_unique<KeyFile>(path, std::move(built));
-    key_file->enlist(context);
+    auto key_file = KeyFile::make(kName, std::move(path), source.get(), context);
     auto mint = std::make_unique<GoogleMint>(
         std::move(key_file), GoogleMint::Wanted{TokenAnswerForm::jwt, joined(scopes), subject, {}});
     mint->keys(keys_);
@@ -121,10 +112,7 @@ bool GcpAuth::is_stubbed(const Exchange& exchange) {
 
 bool GcpAuth::applies(const Exchange& exchange) const {
   if (rules_.empty()) return true;
-  const policy::Subject subject = exchange.subject();
-  return std::ranges::any_of(rules_, [&](const policy::Rule& rule) {
-    return rule.matches_host(subject) && rule.admits(subject);
-  });
+  return policy::any_admits(rules_, exchange.subject());
 }
 
 Verdict GcpAuth::on_request(Exchange& exchange, Trace& trace) const {

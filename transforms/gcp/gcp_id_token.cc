@@ -73,16 +73,7 @@ GcpIdToken::GcpIdToken(const BuildContext& context) : now_(context.services.now)
   }
   note_rules(rules_, context.path, context.risks);
   header_ = field_of(header);
-  std::unique_ptr<SecretSource> built;
-  if (source != nullptr) {
-    try {
-      built = std::make_unique<SecretSource>(source.get(), context.path + ".keyfile", context);
-    } catch (const ConfigError& error) {
-      throw ConfigError("gcp_id_token: building keyfile source: " + error.text());
-    }
-  }
-  auto key_file = std::make_unique<KeyFile>(path, std::move(built));
-  key_file->enlist(context);
+  auto key_file = KeyFile::make(kName, std::move(path), source.get(), context);
   mint_ = std::make_unique<GoogleMint>(
       std::move(key_file), GoogleMint::Wanted{TokenAnswerForm::id_token, {}, {}, audience_});
   context.needs.supplies.push_back(mint_.get());
@@ -111,10 +102,7 @@ std::optional<PolicyAnswer> GcpIdToken::stub(const Exchange& exchange,
 }
 
 bool GcpIdToken::applies(const Exchange& exchange) const {
-  const policy::Subject subject = exchange.subject();
-  return std::ranges::any_of(rules_, [&](const policy::Rule& rule) {
-    return rule.matches_host(subject) && rule.admits(subject);
-  });
+  return policy::any_admits(rules_, exchange.subject());
 }
 
 Verdict GcpIdToken::on_request(Exchange& exchange, Trace& trace) const {

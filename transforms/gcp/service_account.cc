@@ -41,14 +41,27 @@ Result<ServiceAccount> ServiceAccount::parse(const Secret& document) {
   return account;
 }
 
-void KeyFile::enlist(const BuildContext& context) const {
-  if (source_ != nullptr) return;
-  const Services& services = context.services;
-  if (services.may_read && !services.may_read(path_)) {
-    throw policy::ConfigError("key file " + policy::quoted(path_) +
-                              " is outside the directories readable since start");
+std::unique_ptr<KeyFile> KeyFile::make(std::string_view transform,
+                                       std::string path,
+                                       const policy::YamlNode* source,
+                                       const BuildContext& context) {
+  std::unique_ptr<SecretSource> built;
+  if (source == nullptr) {
+    const Services& services = context.services;
+    if (services.may_read && !services.may_read(path)) {
+      throw policy::ConfigError("key file " + policy::quoted(path) +
+                                " is outside the directories readable since start");
+    }
+    context.needs.files.push_back(path);
+  } else {
+    try {
+      built = std::make_unique<SecretSource>(source, context.path + ".keyfile", context);
+    } catch (const policy::ConfigError& error) {
+      throw policy::ConfigError(std::string(transform) +
+                                ": building keyfile source: " + error.text());
+    }
   }
-  context.needs.files.push_back(path_);
+  return std::unique_ptr<KeyFile>(new KeyFile(std::move(path), std::move(built)));
 }
 
 void KeyFile::keys(std::vector<const Secret*>& out) const {

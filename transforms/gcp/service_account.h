@@ -2,6 +2,8 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "policy/result.h"
 #include "policy/task.h"
@@ -26,17 +28,20 @@ struct ServiceAccount {
 /// `keyfile_path` or `keyfile` of a transform: a key file that is read at its first use and kept.
 class KeyFile {
  public:
-  /// One of both is given.
-  KeyFile(std::string path, std::unique_ptr<SecretSource> source)
-      : path_(std::move(path)), source_(std::move(source)) {}
-  /// Names the file to who confines the process. Throws ConfigError if it cannot be read later.
-  void enlist(const BuildContext& context) const;
+  /// Null `source`: the file at `path`, which is named to who confines the process. Throws
+  /// ConfigError for a source that cannot be built, and for a file that cannot be read later.
+  static std::unique_ptr<KeyFile> make(std::string_view transform,
+                                       std::string path,
+                                       const policy::YamlNode* source,
+                                       const BuildContext& context);
   void keys(std::vector<const Secret*>& out) const;
 
   /// The thread of calls alone. A failure is not kept.
   Task<Result<std::shared_ptr<const ServiceAccount>>> load(Outside& outside);
 
  private:
+  KeyFile(std::string path, std::unique_ptr<SecretSource> source)
+      : path_(std::move(path)), source_(std::move(source)) {}
   Task<Result<SecretPtr>> read(Outside& outside);
 
   const std::string path_;
