@@ -156,4 +156,14 @@ bool decode_form(std::string_view text, std::string& out) {
   return true;
 }
 
+char* put_hex(char* out, std::string_view bytes) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    *out++ = kDigits[byte >> 4];
+    *out++ = kDigits[byte & 15];
+  }
+  return out;
+}
+
 }  // namespace iron::transforms

@@ -41,4 +41,7 @@ bool decode_base64(std::string_view text, std::string& out);
 /// `%XX` and `+`; false on a malformed escape. Replaces `out`.
 bool decode_form(std::string_view text, std::string& out);
 
+/// Two lower case digits for each byte; the end of what was written.
+char* put_hex(char* out, std::string_view bytes);
+
 }  // namespace iron::transforms

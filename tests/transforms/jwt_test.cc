@@ -204,7 +204,7 @@ TEST(Jwt, ReadsTheExpiryOfAToken) {
   }
 }
 
-TEST(SecretBase64, TellsItsTwoForms) {
+TEST(SecretBase64, TellsItsForms) {
   struct Case {
     const char* text;
     Base64Form form;
@@ -216,6 +216,12 @@ TEST(SecretBase64, TellsItsTwoForms) {
            Case{" Zm8=\r\n", Base64Form::lines, "fo"},
            Case{"Zm9v\nYmFy", Base64Form::lines, "foobar"},
            Case{"+/+/", Base64Form::lines, "\xfb\xff\xbf"},
+           Case{"Zm8=", Base64Form::standard, "fo"},
+           Case{"Zm9vYmFy", Base64Form::standard, "foobar"},
+           Case{"Zm9v\nYmFy", Base64Form::standard, nullptr},
+           Case{"Zm8= ", Base64Form::standard, nullptr},
+           Case{"Zg", Base64Form::standard, nullptr},
+           Case{"-_-_", Base64Form::standard, nullptr},
            Case{"-_-_", Base64Form::url, "\xfb\xff\xbf"},
            Case{"Zg", Base64Form::url, "f"},
            Case{"Zm8", Base64Form::url, "fo"},

@@ -17,6 +17,7 @@ set(transforms_tests
     aws_chunks_test.cc
     aws_config_test.cc
     aws_source_test.cc
+    call_parts_test.cc
     config_errors_test.cc
     form_test.cc
     formatter_test.cc

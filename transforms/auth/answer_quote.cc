@@ -3,14 +3,12 @@
 #include <algorithm>
 #include <array>
 
-#include "transforms/auth/digest.h"
-#include "transforms/scrub_forms.h"
+#include "transforms/sources/call_parts.h"
 
 namespace iron::transforms {
 namespace {
 
 constexpr std::size_t kShortestToken = 16;
-constexpr std::size_t kShortestCoded = 4;
 constexpr std::size_t kLongestWord = 40;
 constexpr std::string_view kStars = "***";
 constexpr std::array<std::string_view, 7> kNamesOfTokens{
@@ -57,41 +55,15 @@ std::size_t sent_at(std::string_view text, std::span<const Secret* const> sent) 
   return 0;
 }
 
-Secret lower_hex(std::string_view bytes) {
-  Secret out = Secret::sized(bytes.size() * 2);
-  put_hex(out.writable().data(), bytes);
-  return out;
-}
-
-/// Whether what was sent stands there in base64 or in hex; escapes are no matter any more.
-bool shows_in_code(std::string_view answer, std::span<const Secret* const> sent) {
-  std::string standard(answer), lower(answer);
-  std::ranges::replace(standard, '-', '+');
-  std::ranges::replace(standard, '_', '/');
-  std::ranges::transform(lower, lower.begin(),
-                         [](char c) { return is_upper(c) ? static_cast<char>(c | 0x20) : c; });
-  return std::ranges::any_of(sent, [&](const Secret* secret) {
-    if (secret->size() < kShortestCoded) return false;
-    const ScrubForms forms(*secret);
-    return std::ranges::any_of(forms.all(), [&](const ScrubForms::Form& form) {
-      if (form.kind == ScrubForms::Kind::text) return false;
-      if (form.kind == ScrubForms::Kind::hex) {
-        return lower.find(lower_hex(form.bytes).reveal()) != lower.npos;
-      }
-      const std::string_view bytes = form.bytes.substr(form.lead_free != 0 ? 1 : 0);
-      return !bytes.empty() &&
-             standard.find(bytes.substr(0, bytes.size() - (form.trail_free != 0 ? 1 : 0))) !=
-                 standard.npos;
-    });
-  });
-}
-
 }  // namespace
 
 std::string quotable_answer(std::string_view answer, std::span<const Secret* const> sent) {
   if (names_a_token(answer)) return "(not shown: it names a token)";
   if (answer.find_first_of("\\%&") != answer.npos) return "(not shown: it has escapes)";
-  if (shows_in_code(answer, sent)) return "(not shown: it repeats a credential)";
+  // Escapes are no matter any more.
+  const bool shown = std::ranges::any_of(
+      sent, [&](const Secret* secret) { return shows_in_code(answer, *secret); });
+  if (shown) return "(not shown: it repeats a credential)";
   std::string out;
   bool inside = false;  // of a word: what is sent may begin there too, a token begins at its front
   for (std::size_t at = 0; at < answer.size() && out.size() < kLongestAnswerQuote;) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "policy/secret/secret.h"
+#include "transforms/encoding.h"
 
 namespace iron::transforms {
 
@@ -39,16 +40,6 @@ bool hmac_sha256(std::string_view key, std::string_view text, std::span<char, 32
   const bool good = EVP_Q_mac(nullptr, "HMAC", nullptr, "SHA256", nullptr, key.data(), key.size(),
                               message, text.size(), bytes, out.size(), &size) != nullptr;
   return good && size == out.size();
-}
-
-char* put_hex(char* out, std::string_view bytes) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  for (const char c : bytes) {
-    const auto byte = static_cast<unsigned char>(c);
-    *out++ = kDigits[byte >> 4];
-    *out++ = kDigits[byte & 15];
-  }
-  return out;
 }
 
 }  // namespace iron::transforms

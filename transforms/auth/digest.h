@@ -36,9 +36,6 @@ class Sha256 {
 /// HMAC-SHA-256 (RFC 2104); false if OpenSSL refused. What OpenSSL keeps of the key it wipes.
 bool hmac_sha256(std::string_view key, std::string_view text, std::span<char, 32> out);
 
-/// Two lower case digits for each byte; the end of what was written.
-char* put_hex(char* out, std::string_view bytes);
-
 template <std::size_t size>
 std::string_view view(const std::array<char, size>& bytes) {
   return {bytes.data(), size};

@@ -10,7 +10,6 @@
 #include "policy/hex.h"
 #include "policy/match/rules.h"
 #include "transforms/annotations.h"
-#include "transforms/auth/digest.h"
 #include "transforms/auth/hmac_config.h"
 #include "transforms/auth/secret_base64.h"
 #include "transforms/auth/signing.h"
@@ -37,13 +36,6 @@ std::size_t base64_fault(std::string_view text) {
   return at;
 }
 
-std::optional<Secret> decode_base64(std::string_view text) {
-  if (text.size() % 4 != 0 || text.find_first_of(" \t\r\n") != std::string_view::npos) {
-    return std::nullopt;
-  }
-  return secret_from_base64(text, Base64Form::lines);
-}
-
 /// Undoes the encoding of a key. Fails with the position of what is wrong.
 Result<Secret> decode_key(const Secret& key, Coding coding) {
   const std::string_view text = key.reveal();
@@ -62,7 +54,7 @@ Result<Secret> decode_key(const Secret& key, Coding coding) {
     }
     return out;
   }
-  if (auto out = decode_base64(text)) return std::move(*out);
+  if (auto out = secret_from_base64(text, Base64Form::standard)) return std::move(*out);
   return fail("decoding base64 key: illegal base64 data at input byte " +
               std::to_string(base64_fault(text)));
 }

@@ -6,7 +6,7 @@
 #include "policy/quote.h"
 #include "transforms/auth/form.h"
 #include "transforms/auth/jwt.h"
-#include "transforms/encoding.h"
+#include "transforms/sources/call_parts.h"
 
 namespace iron::transforms {
 namespace {
@@ -40,12 +40,6 @@ std::span<const Needed> needed_by(Grant grant) {
       break;
   }
   return kJwtBearer;
-}
-
-std::string joined(const std::vector<std::string>& scopes) {
-  std::string out;
-  for (const std::string& scope : scopes) out.append(out.empty() ? "" : " ").append(scope);
-  return out;
 }
 
 void feed(Sha256& hash, std::string_view text) {
@@ -118,7 +112,7 @@ Result<SecretPtr> OauthMint::assertion(Outside& outside, const Loaded& loaded) c
   const std::string_view subject = loaded.find("subject")->reveal();
   JsonClaims claims;
   claims.text("iss", loaded.find("issuer")->reveal());
-  if (!settings_.scopes.empty()) claims.text("scope", joined(settings_.scopes));
+  if (!settings_.scopes.empty()) claims.text("scope", joined_by(' ', settings_.scopes));
   claims.text("aud", settings_.audience).number("exp", times.expires).number("iat", times.issued);
   claims.text("sub", subject).text("prn", subject);
   const Secret* key_id = loaded.find("private_key_id");
@@ -147,7 +141,7 @@ Result<TokenRequest> OauthMint::compose(Outside& outside, const Loaded& loaded) 
     return request;
   }
   const std::string scope =
-      settings_.grant == Grant::refresh_token ? std::string() : joined(settings_.scopes);
+      settings_.grant == Grant::refresh_token ? std::string() : joined_by(' ', settings_.scopes);
   std::vector<FormPair> pairs{{"grant_type", grant_name(settings_.grant)}};
   if (!scope.empty()) pairs.push_back({"scope", scope});
   for (const auto& [name, value] : loaded.credentials) {
@@ -217,9 +211,7 @@ Task<Supplied> OauthMint::fetch(Outside& outside) {
   if (settings_.grant == Grant::refresh_token && !result->refresh_token.empty()) {
     refresh_token_ = shared(std::move(result->refresh_token));
   }
-  Secret value = Secret::sized(settings_.prefix.size() + token_->size());
-  put(put(value.writable().data(), settings_.prefix), token_->reveal());
-  value_ = shared(std::move(value));
+  value_ = shared(joined({settings_.prefix, token_->reveal()}));
   co_return minted(*loaded);
 }
 

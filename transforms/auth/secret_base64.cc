@@ -27,7 +27,7 @@ std::optional<Secret> secret_from_base64(std::string_view text, Base64Form form)
   for (const char c : text) {
     const bool blank = c == ' ' || c == '\t' || c == '\r' || c == '\n';
     if (blank && form == Base64Form::lines) continue;
-    if (c == '=' && form == Base64Form::lines) {
+    if (c == '=' && form != Base64Form::url) {
       ++padding;
       continue;
     }
@@ -38,7 +38,7 @@ std::optional<Secret> secret_from_base64(std::string_view text, Base64Form form)
     for (const unsigned shift : {16U, 8U, 0U}) *end++ = static_cast<char>(bits >> shift & 0xFF);
   }
   const unsigned rest = count % 4;
-  if (rest == 1 || (form == Base64Form::lines && padding != (4 - rest) % 4)) return std::nullopt;
+  if (rest == 1 || (form != Base64Form::url && padding != (4 - rest) % 4)) return std::nullopt;
   if (rest > 1) *end++ = static_cast<char>(bits >> (rest == 2 ? 4 : 10) & 0xFF);
   if (rest > 2) *end++ = static_cast<char>(bits >> 2 & 0xFF);
   out.shrink(static_cast<std::size_t>(end - out.reveal().data()));

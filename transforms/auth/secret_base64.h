@@ -9,8 +9,9 @@
 namespace iron::transforms {
 
 enum class Base64Form {
-  lines,  ///< RFC 7468: standard alphabet, padded, blanks and line breaks between
-  url,    ///< RFC 7515 section 2: alphabet of URLs, no padding
+  standard,  ///< RFC 4648 section 4: padded, nothing between
+  lines,     ///< RFC 7468: the same with blanks and line breaks between
+  url,       ///< RFC 7515 section 2: alphabet of URLs, no padding
 };
 /// Decodes into secret memory; nothing if `text` is anything else.
 std::optional<Secret> secret_from_base64(std::string_view text, Base64Form form);

@@ -6,6 +6,7 @@
 
 #include "policy/http_message.h"
 #include "transforms/auth/secret_writer.h"
+#include "transforms/encoding.h"
 
 namespace iron::transforms {
 namespace {

@@ -11,6 +11,7 @@
 #include "transforms/auth/answer_quote.h"
 #include "transforms/auth/sigv4.h"
 #include "transforms/auth/xml_text.h"
+#include "transforms/sources/call_parts.h"
 #include "transforms/sources/json_member.h"
 
 namespace iron::transforms {
@@ -62,10 +63,7 @@ std::string word_of(std::string_view text, const AwsCall& call) {
                               (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' ||
                               c == '=' || c == '+' || c == '/';
                      });
-  const bool known = std::ranges::any_of(call.sent, [&](const SecretPtr& secret) {
-    return !secret->empty() && text.find(secret->reveal()) != text.npos;
-  });
-  return plain && !known ? std::string(text) : std::string("***");
+  return plain && !holds_a_key(text, call.sent) ? std::string(text) : std::string("***");
 }
 
 std::string_view behind(std::string_view text, char mark) {

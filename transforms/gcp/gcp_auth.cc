@@ -10,6 +10,7 @@
 #include "transforms/gcp/google_workload.h"
 #include "transforms/inject.h"
 #include "transforms/registry.h"
+#include "transforms/sources/call_parts.h"
 
 namespace iron::transforms {
 namespace {
@@ -18,12 +19,6 @@ using policy::BlockReader;
 using policy::ConfigError;
 
 constexpr std::string_view kName = "gcp_auth";
-
-std::string joined(const std::vector<std::string>& scopes) {
-  std::string out;
-  for (const std::string& scope : scopes) out.append(out.empty() ? "" : " ").append(scope);
-  return out;
-}
 
 /// Puts access tokens of a service account into requests. See docs/transforms.md, "gcp_auth".
 class GcpAuth : public Transform {
@@ -98,7 +93,8 @@ GcpAuth::GcpAuth(const BuildContext& context) {
   } else {
     auto key_file = KeyFile::make(kName, std::move(path), source.get(), context);
     auto mint = std::make_unique<GoogleMint>(
-        std::move(key_file), GoogleMint::Wanted{TokenAnswerForm::jwt, joined(scopes), subject, {}});
+        std::move(key_file),
+        GoogleMint::Wanted{TokenAnswerForm::jwt, joined_by(' ', scopes), subject, {}});
     mint->keys(keys_);
     supply_ = std::move(mint);
   }

@@ -7,7 +7,7 @@
 
 #include "policy/json/json_reader.h"
 #include "policy/quote.h"
-#include "transforms/encoding.h"
+#include "transforms/auth/secret_base64.h"
 #include "transforms/sources/call_parts.h"
 #include "transforms/sources/secret_json.h"
 
@@ -44,49 +44,7 @@ std::string oauth_error(const SecretJson& body, const std::vector<SecretPtr>& ke
   return out;
 }
 
-int base64_value(char c) {
-  if (c >= 'A' && c <= 'Z') return c - 'A';
-  if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-  if (c >= '0' && c <= '9') return c - '0' + 52;
-  return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/// Standard base64 with padding, from secret memory to secret memory.
-std::optional<Secret> decoded(std::string_view text) {
-  if (text.size() % 4 != 0) return std::nullopt;
-  for (int i = 0; i < 2 && text.ends_with('='); ++i) text.remove_suffix(1);
-  Secret out = Secret::sized(text.size() * 3 / 4);
-  std::uint32_t bits = 0;
-  std::size_t used = 0, count = 0;
-  for (const char c : text) {
-    const int value = base64_value(c);
-    if (value < 0) return std::nullopt;
-    bits = bits << 6 | static_cast<std::uint32_t>(value);
-    count += 6;
-    if (count < 8) continue;
-    count -= 8;
-    out.writable()[used++] = static_cast<char>(bits >> count & 0xFF);
-  }
-  return out;
-}
-
 }  // namespace
-
-Secret form_of(std::initializer_list<std::pair<std::string_view, std::string_view>> fields) {
-  std::size_t most = 0;
-  for (const auto& [name, value] : fields) most += name.size() + 3 * value.size() + 2;
-  Secret out = Secret::sized(most);
-  char* const begin = out.writable().data();
-  char* at = begin;
-  for (const auto& [name, value] : fields) {
-    if (at != begin) *at++ = '&';
-    at = put(at, name);
-    *at++ = '=';
-    at = put_form_encoded(at, value);
-  }
-  out.shrink(static_cast<std::size_t>(at - begin));
-  return out;
-}
 
 Result<GoogleTokenAnswer> read_google_token(const CallAnswer& answer,
                                             const std::vector<SecretPtr>& keys) {
@@ -119,7 +77,7 @@ Result<Secret> read_gcp_payload(const CallAnswer& answer) {
   const auto data = payload ? payload->member("data") : std::nullopt;
   if (!data || data->kind() == SecretJson::Kind::null) return Secret();
   if (data->kind() != SecretJson::Kind::string) return broken;
-  std::optional<Secret> value = decoded(data->text().reveal());
+  std::optional<Secret> value = secret_from_base64(data->text().reveal(), Base64Form::standard);
   if (!value) return fail("decoding response: invalid base64");
   return std::move(*value);
 }

@@ -13,9 +13,6 @@
 
 namespace iron::transforms {
 
-/// `a=1&b=x+y` in secret memory; the fields in this order.
-Secret form_of(std::initializer_list<std::pair<std::string_view, std::string_view>> fields);
-
 struct GoogleTokenAnswer {
   SecretPtr token;
   std::int64_t expires_in = 0;  ///< seconds; 0: never

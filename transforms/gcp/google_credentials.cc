@@ -9,6 +9,7 @@
 
 #include "policy/config_error.h"
 #include "policy/quote.h"
+#include "transforms/auth/form.h"
 #include "transforms/gcp/google_answer.h"
 #include "transforms/gcp/google_mint.h"
 #include "transforms/gcp/service_account.h"
@@ -30,15 +31,6 @@ constexpr auto kMetadataLimit = std::chrono::seconds(5);
 
 Error loading(const std::string& why) {
   return fail(std::string(GoogleCredentials::kLoading) + why);
-}
-
-std::string joined_by(const std::vector<std::string>& texts, char between) {
-  std::string out;
-  for (const std::string& text : texts) {
-    if (!out.empty()) out += between;
-    out += text;
-  }
-  return out;
 }
 
 /// The credentials' file; nothing: there is none, and the metadata server is asked.
@@ -110,11 +102,11 @@ Task<Result<GoogleToken>> of_user(Outside& outside, const SecretJson& document) 
   const std::string client = text_of(document, "client_id");
   std::string url = text_of(document, "token_uri");
   if (url.empty()) url = kTokenUri;
-  Secret form = form_of({{"client_id", client},
-                         {"client_secret", key->reveal()},
-                         {"grant_type", "refresh_token"},
-                         {"refresh_token", token->reveal()}});
-  const CallRequest request = of_form(std::move(url), std::move(form));
+  const FormPair pairs[] = {{"client_id", client},
+                            {"client_secret", key->reveal()},
+                            {"grant_type", "refresh_token"},
+                            {"refresh_token", token->reveal()}};
+  const CallRequest request = of_form(std::move(url), write_form(pairs));
   const std::vector<SecretPtr> keys{key, token};
   Result<GoogleToken> got = co_await fetch_token(outside, request, keys);
   co_return std::move(got);
@@ -134,7 +126,7 @@ Task<Result<GoogleToken>> GoogleCredentials::of_metadata(Outside& outside,
     project_asked_ = true;
   }
   std::string path = "instance/service-accounts/default/token";
-  if (!scopes.empty()) path += "?scopes=" + form_value(joined_by(scopes, ','));
+  if (!scopes.empty()) path += "?scopes=" + query_value(joined_by(',', scopes));
   const CallRequest request = of_metadata_path(outside, path);
   const std::vector<SecretPtr> no_keys;
   Result<GoogleToken> got = co_await fetch_token(outside, request, no_keys);
@@ -164,7 +156,7 @@ Task<Result<GoogleToken>> GoogleCredentials::of_account(Outside& outside,
   const Result<ServiceAccount> account = ServiceAccount::parse(document);
   if (account.has_error()) co_return loading(account.error().text);
   Result<TokenRequest> request =
-      assertion_request(outside, *account, {TokenAnswerForm::jwt, joined_by(scopes, ' '), {}, {}});
+      assertion_request(outside, *account, {TokenAnswerForm::jwt, joined_by(' ', scopes), {}, {}});
   if (request.has_error()) co_return request.error();
   MintResult minted = co_await request_token(outside, std::move(*request));
   if (minted.has_error()) co_return fail(minted.error().text);

@@ -3,13 +3,9 @@
 #include <utility>
 
 #include "transforms/auth/jwt.h"
-#include "transforms/encoding.h"
+#include "transforms/sources/call_parts.h"
 
 namespace iron::transforms {
-namespace {
-constexpr std::string_view kPrefix = "Bearer ";
-}
-
 Result<TokenRequest> assertion_request(Outside& outside,
                                        const ServiceAccount& account,
                                        const GoogleWanted& wanted) {
@@ -78,9 +74,7 @@ Task<Supplied> GoogleMint::fetch(Outside& outside) {
   until_ns_ = token_until_ns(outside, result->expiry);
   token_ = std::make_shared<const Secret>(
       std::move(for_id_token ? result->id_token : result->access_token));
-  Secret value = Secret::sized(kPrefix.size() + token_->size());
-  put(put(value.writable().data(), kPrefix), token_->reveal());
-  value_ = std::make_shared<const Secret>(std::move(value));
+  value_ = bearer(*token_);
   co_return minted(**account);
 }
 

@@ -59,7 +59,7 @@ bool is_connect_id(std::string_view text) {
 }
 
 std::string connect_filter(std::string_view title) {
-  return "?filter=" + form_value("title eq \"" + std::string(title) + "\"");
+  return "?filter=" + query_value("title eq \"" + std::string(title) + "\"");
 }
 
 Result<std::vector<ConnectItem>> read_connect_list(const CallAnswer& answer) {
