@@ -71,7 +71,6 @@ void CallDesk::ask(Pipeline pipeline,
 void CallDesk::forget_others(Pipeline current) {
   loop_.post([this, current = std::move(current)] {
     current_ = current;
-    for (auto& shelf : shelves_) shelf->current = shelf->pipeline == current;
     sweep();
   });
 }
@@ -85,14 +84,15 @@ CallDesk::Shelf& CallDesk::shelf_of(const Pipeline& pipeline) {
   shelf->slots.resize(pipeline->supply_count());
   shelf->flights.resize(pipeline->supply_count());
   shelf->net = pipeline->key_net();
-  shelf->current = current_ == nullptr || current_ == pipeline;
   shelves_.push_back(std::move(shelf));
   return *shelves_.back();
 }
 
 /// Forgets the shelves of former pipelines that nothing is under way for.
 void CallDesk::sweep() {
-  std::erase_if(shelves_, [](const auto& at) { return !at->current && at->under_way == 0; });
+  if (!current_) return;
+  std::erase_if(shelves_,
+                [this](const auto& at) { return at->pipeline != *current_ && at->under_way == 0; });
 }
 
 void CallDesk::take_order(const Pipeline& pipeline, const Supply& asked, Waiter waiter) {

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -62,7 +63,6 @@ class CallDesk final : public SupplyDesk {
     std::vector<transforms::SuppliedPtr> slots;
     std::vector<Flight> flights;
     std::shared_ptr<const transforms::KeyNet> net;
-    bool current = true;
     std::size_t under_way = 0;
     bool changed = false, new_keys = false;  ///< since it was published
   };
@@ -100,7 +100,7 @@ class CallDesk final : public SupplyDesk {
   Dialer dialer_;
   CallClient client_;
   ProgramLine programs_;
-  Pipeline current_;  ///< as the last reload said; null before
+  std::optional<Pipeline> current_;  ///< as the last reload said
   std::vector<std::unique_ptr<Shelf>> shelves_;
   std::vector<Landed> landed_;
   Landing landing_;
